@@ -1,0 +1,48 @@
+"""Foveal: the whole convolutional network in one package.
+
+Nothing heavy is imported before it is used: ``import foveal`` loads neither PyTorch nor OpenVINO.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from foveal.api import check, evaluate, load, train
+    from foveal.errors import FovealError
+    from foveal.graph import Graph
+    from foveal.zoo import create_graph, list_models
+
+_HOMES = {
+    "FovealError": "errors",
+    "Graph": "graph",
+    "check": "api",
+    "create_graph": "zoo",
+    "evaluate": "api",
+    "list_models": "zoo",
+    "load": "api",
+    "train": "api",
+}
+__all__ = [
+    "FovealError",
+    "Graph",
+    "check",
+    "create_graph",
+    "evaluate",
+    "list_models",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'foveal' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"foveal.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,95 @@
+"""The command line: each command parses, calls the function that Python users call, and prints.
+
+Exit codes: 0 done, 1 any other error of ours, 2 usage, 3 data or pictures, 4 graph, weights or bundle, 5 output,
+6 a missing extra, 70 a fault in Foveal itself, 130 interrupted (`foveal.errors`).
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import threading
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from foveal.cli.check import check
+from foveal.cli.demo import demo
+from foveal.cli.evaluate import evaluate
+from foveal.cli.predict import predict
+from foveal.cli.show import writing
+from foveal.cli.train import train
+from foveal.errors import FovealError
+from foveal.text import printable
+
+app = typer.Typer(
+    name="foveal",
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, predict, evaluate, check, demo):
+    app.command(no_args_is_help=command is not demo)(command)
+
+
+@app.callback(invoke_without_command=True)
+def foveal(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error. May stand anywhere."),
+) -> None:
+    """A folder of photos in, a classifier to trust out. Start with: foveal demo"""
+    if version:
+        from foveal import __version__
+
+        print(f"foveal {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; every error becomes one message and an exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        code = app(arguments, prog_name="foveal", standalone_mode=False)
+        if code == 130:  # what Typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        with writing():
+            sys.stdout.flush()
+        sys.exit(code or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        goes_on = arguments[:1] in (["train"], ["check"], ["demo"]) and "--no-cache" not in arguments
+        _fail("stopped" + "; what was computed is kept, and the same command goes on from there" * goes_on, 130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, FovealError):
+            _fail(str(error), error.exit_code)
+        if show := getattr(error, "show", None):  # Typer's own complaints about usage
+            show()
+            sys.exit(2)
+        _fail(f"a fault in Foveal ({type(error).__name__}: {error}); --debug shows where, please report it", 70)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but only after an import: inside one it can leave Python's import lock taken."""
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            threading.Timer(0.02, _thread.interrupt_main).start()  # try again
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    lines = [printable(line, limit=2000) for line in message.splitlines()] or [""]
+    print("\n       ".join(["error: " + lines[0], *lines[1:]]), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Photos on disk: scanning, decoding, hashing, pre-flight, groups and splits."""

@@ -1,0 +1,1 @@
+"""Fast inference of a graph with weights."""

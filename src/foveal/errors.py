@@ -1,0 +1,106 @@
+"""The errors a user of Foveal can meet, and the exit code each gives on the command line.
+
+FovealError             1   anything below; catch this one to catch them all
+├── UsageError          2   an option or argument that makes no sense
+│   └── UnknownName     2   a name Foveal does not know; the nearest known ones are listed
+├── DataError           3   the photos, folders or manifest cannot be used
+│   └── ImageError      3   one picture cannot be read
+├── GraphError          4   a network that cannot be
+│   └── ShapeError      4   an operation that does not fit the shape it is given
+├── WeightsError        4   weights that are missing, damaged or of another network
+├── BundleError         4   a bundle that is missing, damaged, newer or has been edited
+├── OutputError         5   a result that cannot be written
+└── MissingExtra        6   an optional package that this needs is not installed
+
+A message says what happened, where (node, file, option), what was expected, and the next thing to try.
+An interrupted command (Ctrl-C) exits with 130.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FovealError(Exception):
+    """Base of every error Foveal raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(FovealError):
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that is not among the known ones.
+
+    Parameters
+    ----------
+    kind : what the name should have named, e.g. ``"backbone"``.
+    name : the name received.
+    known : all valid names; the three nearest are listed in the message.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class DataError(FovealError):
+    exit_code = 3
+
+
+class ImageError(DataError):
+    """One picture that cannot be read.
+
+    Attributes
+    ----------
+    path : the file, or ``"<bytes>"``.
+    reason : why, in a few words and without the path.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return ImageError, (self.path, self.reason)
+
+
+class GraphError(FovealError):
+    exit_code = 4
+
+
+class ShapeError(GraphError):
+    pass
+
+
+class WeightsError(FovealError):
+    exit_code = 4
+
+
+class BundleError(FovealError):
+    exit_code = 4
+
+
+class OutputError(FovealError):
+    exit_code = 5
+
+
+class MissingExtra(FovealError):
+    """An optional dependency is not installed.
+
+    Parameters
+    ----------
+    what : what the user asked for, e.g. ``"reading HEIC files"``.
+    extra : the name of the extra that brings it.
+    """
+
+    exit_code = 6
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional package; install it with: pip install 'foveal[{extra}]'")

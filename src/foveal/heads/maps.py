@@ -1,0 +1,36 @@
+"""Class activation maps, exact for a linear head on pooled features; Zhou et al. (2016), arXiv:1512.04150, equation 2.
+
+A logit is a weighted sum of averages over positions, so the same weights on the maps before averaging say how much each
+position contributed: the mean of the map is the logit without its bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def class_map(maps: Sequence[np.ndarray], weight: np.ndarray) -> np.ndarray:
+    """Contribution of each position to one class's logit.
+
+    Parameters
+    ----------
+    maps : the feature levels of one photo, each (C, h, w), in the order in which the head joins them. The sizes of the
+        coarser ones divide those of the finest.
+    weight : (sum of C,), the class's row of the dense layer.
+
+    Returns
+    -------
+    numpy.ndarray
+        float (H, W) of the finest level; its mean is the logit less the bias.
+    """
+    finest = max(level.shape[1] for level in maps), max(level.shape[2] for level in maps)
+    total = np.zeros(finest)
+    start = 0
+    for level in maps:
+        channels, height, width = level.shape
+        contribution = np.tensordot(weight[start : start + channels], level, axes=1)
+        total += np.kron(contribution, np.ones((finest[0] // height, finest[1] // width)))
+        start += channels
+    return total

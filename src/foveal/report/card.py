@@ -1,0 +1,116 @@
+"""The bundle's ``README.md``: what the classifier is, how good, on what data, and where it must not be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from foveal.report import wording
+from foveal.report.render import usage
+from foveal.text import markdown, plural, printable
+from foveal.weights import PRETRAINED
+
+
+def model_card(result: Mapping[str, Any]) -> str:
+    """`result` (see ``result.json``) as a model card in Markdown (Mitchell et al. 2019).
+
+    Every name in it is literal text: nothing becomes a link, HTML, a heading or the end of a table cell.
+    """
+    test, head, features, data = result["test"], result["head"], result["features"], result["data"]
+    commands = usage(result)
+    parts = [
+        f"# {markdown(result['name'])}: an image classifier",
+        f"Names a photo as one of {plural(len(data['classes']), 'class', 'classes')}"
+        + ("" if result["rejection"]["threshold"] is None else ", or answers that it is none of these")
+        + f". Made on {markdown(result['created'][:10])} with Foveal {markdown(result['foveal'])} by:",
+        _code(result["command"]),
+        "## How good it is",
+        f"**{wording.accuracy_text(test)}** of a sealed test part were named right. {wording.meaning(test)}",
+        wording.caveat(result["split"]) or _grouped(result["split"]),
+        f"Log loss {wording.number(test['log_loss'])}, calibration error {wording.percent(test['calibration_error'])}. "
+        + _sentence(wording.confusion_heading(data["classes"], test["confusion"]))
+        + ".",
+        _table(
+            ("class", "recall", "precision", "test photos", "training photos"),
+            (
+                (
+                    markdown(row["label"]),
+                    wording.percent(row["recall"]),
+                    wording.percent(row["precision"]),
+                    f"{row['support']}",
+                    f"{data['counts'][row['label']]['train']}",
+                )
+                for row in test["per_class"]
+            ),
+        ),
+        "## How to use it",
+        "Run these where the training was started, or put the new path of this folder.",
+        _code(f"{commands['predict']}\n{commands['evaluate']}"),
+        _code(commands["python"], "python"),
+        "## What it was made from",
+        f"{plural(len(result['split']['train']), 'photo')} for training and {len(result['split']['test'])} for the "
+        f"test, from {markdown(data['root'])}. {_sentence(result['split']['how'])}",
+        f"The network {markdown(features['backbone'])} with its {markdown(features['weights'])} weights gives the "
+        f"features (number format {markdown(features['precision'])}); only a {markdown(head['kind'])} head was fitted "
+        "to the photos.",
+        "## Where not to trust it",
+        *_limits(result),
+        "## Licence",
+        licence(features),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _grouped(split: Mapping[str, Any]) -> str:
+    return f"No group of photos (by {markdown(split['group_by'])}) is in both the training and the test part."
+
+
+def _sentence(text: str) -> str:
+    """`text` as literal text, however long (a single name is shortened, a sentence is not)."""
+    return " ".join(markdown(word) for word in text.split(" "))
+
+
+def _limits(result: Mapping[str, Any]) -> list[str]:
+    """One Markdown bullet list."""
+    rejection = result["rejection"]
+    lines = [
+        "Photos unlike the training photos (another camera, light, background or season) can score far lower than the "
+        "number above.",
+        f"It learned from {plural(len(result['split']['train']), 'photo')}; a class with few of them is known poorly.",
+        f"{wording.rejection_heading(rejection)}. {rejection['how']}",
+        "The pretrained network saw ImageNet and keeps its leanings; a score on the whole says nothing about a part of "
+        "your photos.",
+    ]
+    if wording.caveat(result["split"]):
+        lines.insert(0, "Nothing was known of photos that belong together, so the score above may flatter.")
+    return ["\n".join(f"- {_sentence(line)}" for line in lines)]
+
+
+def licence(features: Mapping[str, Any]) -> str:
+    """Whose weights the bundle carries and under which licence; says so where that is not known."""
+    entry = PRETRAINED.get((features["backbone"], features["weights"]))
+    if entry is None:
+        return f"The licence of the weights {markdown(features['weights'])} is not known to Foveal; ask their source."
+    return (
+        f"The network's weights: {markdown(entry.licence)} ({markdown(entry.source)}). They were trained on ImageNet, "
+        "whose photographs have terms of their own. The head was fitted to the photos above: their rights are their "
+        "owner's."
+    )
+
+
+def _code(text: str, language: str = "") -> str:
+    """A fenced block; the fence is longer than any run of backticks inside."""
+    lines = [printable(line, limit=len(line) * 10 + 200) for line in text.split("\n")]
+    longest = max((len(run) for line in lines for run in _backticks(line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}{language}", *lines, fence])
+
+
+def _backticks(line: str) -> list[str]:
+    return [run for run in "".join(c if c == "`" else " " for c in line).split() if run]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(header)} |", "|" + "|".join(["---", *["---:"] * (len(header) - 1)]) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines)

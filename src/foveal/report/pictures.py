@@ -1,0 +1,66 @@
+"""The pictures of a report: thumbnails, and what the network looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from foveal.data.decode import decode_image
+from foveal.data.preprocess import Preprocessing
+from foveal.data.thumbnails import overlay, thumbnail
+from foveal.errors import ImageError
+from foveal.features import BATCH, Engine
+from foveal.heads.maps import class_map
+from foveal.parallel import in_order
+
+
+@dataclass
+class Gallery:
+    """JPEG bytes by path, without metadata. A photo that cannot be read is not in it."""
+
+    thumbnails: dict[str, bytes] = field(default_factory=dict)
+    maps: dict[str, bytes] = field(default_factory=dict)
+
+
+def collect(
+    paths: Sequence[str],
+    explained: Mapping[str, int],
+    weight: np.ndarray,
+    engine: Engine,
+    preprocessing: Preprocessing,
+    threads: int,
+) -> Gallery:
+    """Thumbnails of `paths`, and for those in `explained` the map of the class given there.
+
+    Parameters
+    ----------
+    explained : path -> class index, a row of `weight` (classes, features).
+    engine : gives the feature maps that the head joins, in its order.
+    """
+
+    def work(part: Sequence[str]) -> Gallery:
+        gallery = Gallery()
+        squares: dict[str, np.ndarray] = {}
+        for path in part:
+            try:
+                pixels = decode_image(Path(path), at_least=preprocessing.at_least)
+            except ImageError:
+                continue
+            gallery.thumbnails[path] = thumbnail(pixels)
+            if path in explained:
+                squares[path] = preprocessing.square(pixels)
+        if squares:
+            levels = engine(np.stack([preprocessing(square) for square in squares.values()]))
+            for i, (path, square) in enumerate(squares.items()):
+                heat = class_map([level[i] for level in levels], weight[explained[path]])
+                gallery.maps[path] = overlay(square, heat)
+        return gallery
+
+    whole = Gallery()
+    for gallery in in_order(work, paths, batch=BATCH, threads=threads):
+        whole.thumbnails |= gallery.thumbnails
+        whole.maps |= gallery.maps
+    return whole

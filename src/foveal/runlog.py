@@ -1,0 +1,79 @@
+"""What a run tells while it goes: events to whoever listens, and to log.jsonl."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from foveal.errors import OutputError
+from foveal.text import printable
+
+Observer = Callable[[str, dict[str, Any]], None]
+"""Called with an event's name and its fields, in the thread of the run."""
+
+_EVERY = 1.0  # seconds between the progress events that reach the log
+
+
+class RunLog:
+    """Passes events on and keeps them, one JSON object a line, flushed as they come; and times the stages."""
+
+    def __init__(self, path: Path, observer: Observer | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._observer = observer
+        self._begin = time.perf_counter()
+        self._last_progress = -_EVERY
+        try:
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(
+                f"{printable(path)}: cannot be written ({error.strerror}); choose another --out"
+            ) from error
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        if self._observer:
+            self._observer(event, fields)
+        now = time.perf_counter() - self._begin
+        if event == "progress":
+            if now - self._last_progress < _EVERY and fields["done"] < fields["total"]:
+                return
+            self._last_progress = now
+        with contextlib.suppress(OSError):  # a full disk stops the results with a clear error, not the log
+            self._file.write(json.dumps({"seconds": round(now, 3), "event": event, **fields}) + "\n")
+            self._file.flush()
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside as the stage `name`, and tell its beginning and end."""
+        self("begin", stage=name)
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+        self("end", stage=name, took=round(self.seconds[name], 3))
+
+    def moved(self, source: str, target: str, seconds: float) -> None:
+        """Count `seconds` that passed in the stage `source` as those of `target`."""
+        self.seconds[source] = self.seconds.get(source, 0.0) - seconds
+        self.seconds[target] = self.seconds.get(target, 0.0) + seconds
+
+    @property
+    def total(self) -> float:
+        return time.perf_counter() - self._begin
+
+    def progress(self, done: int, total: int, cached: int) -> None:
+        """Tell that `done` of `total` photos are read, `cached` of them from the cache."""
+        self("progress", done=done, total=total, cached=cached)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self("stopped", error=printable(str(error) or type(error).__name__, limit=1000))
+        with contextlib.suppress(OSError):
+            self._file.close()
