@@ -333,7 +333,8 @@ def test_a_cache_that_breaks_mid_run_costs_only_time(tmp_path: Path, photo_files
     expected = extractor()(items(photo_files))
 
     def progress(done: int, total: int, cached: int) -> None:
-        store._connection.execute("DROP TABLE IF EXISTS features")
+        with store._lock:  # the readers' threads share the connection, and sqlite3 calls must not overlap
+            store._connection.execute("DROP TABLE IF EXISTS features")
 
     assert equal(extractor(store)(items(photo_files), progress=progress), expected)
     assert store.note and "was begun anew" in store.note
