@@ -10,12 +10,12 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "foveal"
 
 ORDER = """
-    errors text files parallel machine colors metrics
-    shapes ops graph blocks zoo
+    errors text svg files parallel machine colors metrics
+    shapes fields ops graph notation blocks zoo anatomy source
     data store weights engines features
     heads scoring bundle classifier evaluation account report runlog demo
     --- torch ---
-    build checkpoints backbones api cli __main__
+    modules build tracing networks checkpoints backbones api cli __main__
 """.split()
 LINE = ORDER.index("---")
 PUBLIC = {"foveal"}  # `import foveal` itself, for its version; it loads nothing eagerly

@@ -261,11 +261,17 @@ def _check_sharing(node: Node, seen: dict[str, Node], shapes: dict[str, Shape]) 
     owner = seen.get(node.weights_of)
     if owner is None or owner.weights_of is not None:
         raise GraphError(f"{node.name} shares the weights of {node.weights_of!r:.80}, which no earlier node owns")
-    mine, theirs = (n.op.parameters(*(shapes[x] for x in n.inputs)) for n in (node, owner))
+    mine, theirs = (_held(n, shapes) for n in (node, owner))
     if owner.op != node.op or mine != theirs:
         raise GraphError(
             f"{node.name} cannot share the weights of {owner.name}: the ops or their weights' shapes differ"
         )
+
+
+def _held(node: Node, shapes: dict[str, Shape]) -> tuple[Any, ...]:
+    """What nodes that share weights have in common: the number of axes, the arrays' names and shapes."""
+    xs = [shapes[name] for name in node.inputs]
+    return [len(x) for x in xs], node.op.parameters(*xs), node.op.buffers(*xs)
 
 
 def _node_from_json(data: Any) -> Node:

@@ -6,7 +6,7 @@ arithmetic for deep learning", relationship 14: ``(i + before + after - d*(k - 1
 
 from __future__ import annotations
 
-from foveal.errors import ShapeError
+from foveal.errors import ShapeError, UsageError
 
 Shape = tuple[int, ...]
 """Sizes without the batch axis: ``(C, L)``, ``(C, H, W)``, ``(C, D, H, W)`` or ``(F,)``."""
@@ -57,7 +57,14 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
 
 
 def output_size(
-    size: int, kernel: int, stride: int = 1, padding: Sides = (0, 0), dilation: int = 1, *, strict: bool = False
+    size: int,
+    kernel: int,
+    stride: int = 1,
+    padding: Sides = (0, 0),
+    dilation: int = 1,
+    *,
+    ceil_mode: bool = False,
+    strict: bool = False,
 ) -> int:
     """Number of window positions along one axis.
 
@@ -65,6 +72,7 @@ def output_size(
     ----------
     size, kernel, stride, dilation : cells, at least 1.
     padding : cells added before and after.
+    ceil_mode : a last window may hang over the end, if it starts in the input or in the padding before it (PyTorch).
     strict : refuse a stride that does not divide, where frameworks floor silently.
 
     Raises
@@ -84,7 +92,33 @@ def output_size(
     if strict and room % stride:
         positions = f"({size + sum(padding)} - {window(kernel, dilation)})/{stride} + 1 = {room / stride + 1:.2f}"
         raise ShapeError(f"{positions} does not fit; change the padding or the stride")
+    if ceil_mode:
+        outputs = -(-room // stride) + 1
+        return outputs - ((outputs - 1) * stride >= size + padding[0])
     return room // stride + 1
+
+
+def transposed_size(
+    size: int, kernel: int, stride: int = 1, padding: Sides = (0, 0), dilation: int = 1, extra: int = 0
+) -> int:
+    """Cells that a transposed convolution spreads `size` cells over: ``(i - 1)*s + d*(k - 1) + 1 + extra - padding``.
+
+    `extra` is PyTorch's ``output_padding``; Dumoulin & Visin (2016), relationship 13.
+
+    Raises
+    ------
+    ShapeError : the padding takes all of it away.
+
+    >>> transposed_size(7, 4, stride=2, padding=(1, 1))
+    14
+    """
+    outputs = (size - 1) * stride + window(kernel, dilation) + extra - sum(padding)
+    if outputs < 1:
+        raise ShapeError(
+            f"a transposed kernel of {kernel} leaves nothing of {size} cells under padding "
+            f"{padding[0]} + {padding[1]}; lower the padding"
+        )
+    return outputs
 
 
 def resolve_padding(
@@ -105,13 +139,45 @@ def resolve_padding(
 
 
 def slide(
-    spatial: Shape, kernel: Size, stride: Size, padding: Padding, dilation: Size = 1, *, strict: bool = False
+    spatial: Shape,
+    kernel: Size,
+    stride: Size,
+    padding: Padding,
+    dilation: Size = 1,
+    *,
+    ceil_mode: bool = False,
+    strict: bool = False,
 ) -> Shape:
     """Output cells of a window sliding over `spatial`, per axis."""
     rank = len(spatial)
     sides = resolve_padding(padding, spatial, kernel, stride, dilation)
     axes = zip(spatial, per_axis(kernel, rank), per_axis(stride, rank), sides, per_axis(dilation, rank), strict=True)
-    return tuple(output_size(*axis, strict=strict) for axis in axes)
+    return tuple(output_size(*axis, ceil_mode=ceil_mode, strict=strict) for axis in axes)
+
+
+def read_shape(said: str, *, channels_last: bool = False) -> Shape:
+    """A shape from text: ``3x224x224`` as PyTorch writes it, or ``224x224x3`` as lectures do.
+
+    Of three or four numbers the one at an end that is unlike all others is the channels; where that does not decide,
+    the first is, or the last with `channels_last`.
+
+    Raises
+    ------
+    UsageError : not one to four whole numbers of at least 1.
+
+    >>> read_shape("224x224x3"), read_shape("3x224x224")
+    ((3, 224, 224), (3, 224, 224))
+    """
+    parts = said.lower().replace("×", "x").split("x")
+    if not 1 <= len(parts) <= 4 or not all(part.isascii() and part.isdigit() and int(part[:20]) > 0 for part in parts):
+        raise UsageError(f"{said!r:.40} is no shape; expected one to four whole numbers, such as 3x224x224")
+    sizes = tuple(int(part[:20]) for part in parts)
+    if len(sizes) > 2:
+        if len(set(sizes[1:])) == 1 != len(set(sizes)):
+            channels_last = False
+        elif len(set(sizes[:-1])) == 1 != len(set(sizes)):
+            channels_last = True
+    return (sizes[-1], *sizes[:-1]) if channels_last else sizes
 
 
 def text(shape: Shape) -> str:

@@ -8,12 +8,13 @@ from foveal.errors import ShapeError, UnknownName
 from foveal.graph import Builder, Graph
 from foveal.ops import GlobalAvgPool
 from foveal.shapes import Shape
-from foveal.zoo import efficientnet, lectures, lenet
+from foveal.zoo import alexnet, efficientnet, googlenet, lectures, lenet, mobilenet, resnet, vgg
 
-Author = Callable[..., str]
-"""A function (net, num_classes=...) that authors a network and returns its output's name."""
+Author = Callable[..., str | tuple[str, ...]]
+"""A function (net, num_classes=...) that authors a network and returns the name of its output, or of each."""
 
-_MODELS: dict[str, Author] = {**efficientnet.MODELS, **lenet.MODELS, **lectures.MODELS}
+_FAMILIES = (lenet, alexnet, vgg, googlenet, resnet, mobilenet, efficientnet, lectures)
+_MODELS: dict[str, Author] = {name: author for family in _FAMILIES for name, author in family.MODELS.items()}
 
 
 def list_models() -> list[str]:
@@ -37,8 +38,8 @@ def create_graph(name: str, *, num_classes: int | None = None, input_shape: Shap
     if name not in _MODELS:
         raise UnknownName("network", name, _MODELS)
     net = Builder(name)
-    output = _MODELS[name](net, **({} if num_classes is None else {"num_classes": num_classes}))
-    graph = net.graph(output)
+    outputs = _MODELS[name](net, **({} if num_classes is None else {"num_classes": num_classes}))
+    graph = net.graph(*((outputs,) if isinstance(outputs, str) else outputs))
     return graph if input_shape is None else graph.with_input(input_shape)
 
 

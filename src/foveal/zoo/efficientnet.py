@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from foveal.blocks import conv_bn, inverted_residual
+from foveal.blocks import inverted_residual, pooled_head, tensorflow_conv_bn
 from foveal.graph import Builder
-from foveal.ops import Dense, Dropout, Flatten, GlobalAvgPool, Relu6
+from foveal.ops import Relu6
 
 #        expansion, channels, blocks, stride, kernel                       Tan & Le, table 1
 STAGES = (
@@ -38,18 +38,18 @@ def efficientnet_lite(
 ) -> str:
     x = net.input(3, resolution, resolution)
     with net.scope("stem"):
-        x = conv_bn(net, x, 32, 3, stride=2, activation=Relu6())
+        x = tensorflow_conv_bn(net, x, 32, 3, stride=2, activation=Relu6())
     for stage, (expansion, channels, blocks, stride, kernel) in enumerate(STAGES, start=1):
         scaled = blocks if stage in (1, len(STAGES)) else math.ceil(blocks * depth)
         for block in range(scaled):
             with net.scope(f"stage{stage}.block{block + 1}"):
                 first = stride if block == 0 else 1
-                x = inverted_residual(net, x, _scale(channels, width), kernel, first, expansion, Relu6())
+                x = inverted_residual(
+                    net, x, _scale(channels, width), kernel, first, expansion, Relu6(), tensorflow_conv_bn
+                )
     with net.scope("top"):
-        x = conv_bn(net, x, 1280, 1, activation=Relu6())
-    with net.scope("head"):
-        x = net(Flatten(), net(GlobalAvgPool(), x, name="pool"))
-        return net(Dense(num_classes), net(Dropout(dropout), x))
+        x = tensorflow_conv_bn(net, x, 1280, 1, activation=Relu6())
+    return pooled_head(net, x, num_classes, dropout)
 
 
 def _scale(channels: int, width: float) -> int:
