@@ -29,6 +29,7 @@ def main() -> None:
             _run("against_fastai.py", data, "--pairs", str(options.pairs))
         else:
             print(f"no peers' environment at {PEERS_PYTHON}: against_fastai.py left out (see bench/README.md)")
+    _run("memory.py")
     if options.idx.is_dir():
         _run("fashion_mnist.py", "--idx", options.idx)
     else:

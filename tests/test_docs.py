@@ -23,7 +23,8 @@ from small_photos import pieces, save, write_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TRAINING, GRAPHS = ROOT / "docs" / "training.md", ROOT / "docs" / "graphs.md"
+TRAINING, GRAPHS, ANATOMY = (ROOT / "docs" / f"{name}.md" for name in ("training", "graphs", "anatomy"))
+COUNTING = ("inspect", "layer", "code")  # the commands of the third page
 SHELL = ("sh", "indented")
 NAMES = [page.name for page in PAGES]
 COMMANDS: Any = typer.main.get_command(app)
@@ -93,7 +94,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_a_page_does_what_it_says(page: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Python blocks and commands run in order; a text block right after a Python block is what that printed."""
+    """Python blocks and commands run in order; a text block right after one is what that printed."""
     names: dict[str, Any] = {"__name__": "page"}
     printed: str | None = None
     for language, content in blocks(page):
@@ -104,11 +105,14 @@ def test_a_page_does_what_it_says(page: Path, desk: Path, capsys: pytest.Capture
             continue
         if language == "text" and printed is not None:
             assert printed.rstrip("\n") == content
+        printed = None
         if language in SHELL:
+            capsys.readouterr()
             for words, whole in commands(content):
                 if whole and words[0] != "demo":  # which has tests of its own
                     assert not app(words, standalone_mode=False), words
-        printed = None
+            if language == "sh":
+                printed = capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -153,7 +157,8 @@ def options(parameter: Any) -> list[str]:
 @pytest.mark.parametrize("name", sorted(COMMANDS.commands))
 def test_option_tables_are_the_commands(name: str) -> None:
     """Every argument and option with its default, in the order of ``--help``."""
-    listed = [(codes(row[0]), codes(row[1])) for row in tables(TRAINING, f"### foveal {name}")]
+    page = ANATOMY if name in COUNTING else TRAINING
+    listed = [(codes(row[0]), codes(row[1])) for row in tables(page, f"### foveal {name}")]
     real = []
     for parameter in COMMANDS.commands[name].params:
         default = [] if parameter.default is None or isinstance(parameter.default, bool) else [str(parameter.default)]

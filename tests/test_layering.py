@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "foveal"
 
 ORDER = """
     errors text svg files parallel machine colors metrics
-    shapes fields ops graph notation blocks zoo anatomy source
+    shapes cells fields ops graph notation blocks zoo anatomy source reference
     data store weights engines features
     heads scoring bundle classifier evaluation account report runlog demo
     --- torch ---

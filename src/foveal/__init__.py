@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from foveal.api import check, evaluate, load, train
     from foveal.errors import FovealError
     from foveal.graph import Graph
+    from foveal.networks import inspect, parse
     from foveal.zoo import create_graph, list_models
 
 _HOMES = {
@@ -22,8 +23,10 @@ _HOMES = {
     "check": "api",
     "create_graph": "zoo",
     "evaluate": "api",
+    "inspect": "networks",
     "list_models": "zoo",
     "load": "api",
+    "parse": "networks",
     "train": "api",
 }
 __all__ = [
@@ -32,8 +35,10 @@ __all__ = [
     "check",
     "create_graph",
     "evaluate",
+    "inspect",
     "list_models",
     "load",
+    "parse",
     "train",
 ]
 

@@ -113,6 +113,14 @@ def load_bundle(folder: Path) -> Bundle:
             data = again
 
 
+def read_graph(folder: Path) -> Graph:
+    """The network of a bundle, without its weights; BundleError as for `load_bundle`."""
+    try:
+        return Graph.from_json(_read_main(folder)["graph"])
+    except FovealError as error:
+        raise error if isinstance(error, BundleError) else BundleError(f"{printable(folder)}: {error}") from error
+
+
 def _assemble(folder: Path, data: dict[str, Any]) -> Bundle:
     try:
         graph = Graph.from_json(data["graph"])

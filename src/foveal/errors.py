@@ -6,6 +6,7 @@ FovealError             1   anything below; catch this one to catch them all
 ├── DataError           3   the photos, folders or manifest cannot be used
 │   └── ImageError      3   one picture cannot be read
 ├── GraphError          4   a network that cannot be
+│   ├── NotationError   4   a text that is no network; the message points at the column
 │   └── ShapeError      4   an operation that does not fit the shape it is given
 ├── WeightsError        4   weights that are missing, damaged or of another network
 ├── BundleError         4   a bundle that is missing, damaged, newer or has been edited
@@ -73,6 +74,10 @@ class ImageError(DataError):
 
 class GraphError(FovealError):
     exit_code = 4
+
+
+class NotationError(GraphError):
+    pass
 
 
 class ShapeError(GraphError):

@@ -51,7 +51,7 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
     >>> same_padding(32, 5, stride=2)
     (1, 2)
     """
-    outputs = -(-size // stride)
+    outputs = (size + stride - 1) // stride  # this form also survives export, where sizes are traced tensors
     total = max((outputs - 1) * stride + window(kernel, dilation) - size, 0)
     return total // 2, total - total // 2
 

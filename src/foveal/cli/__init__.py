@@ -18,8 +18,11 @@ from typing import NoReturn
 import typer
 
 from foveal.cli.check import check
+from foveal.cli.code import code
 from foveal.cli.demo import demo
 from foveal.cli.evaluate import evaluate
+from foveal.cli.inspect import inspect
+from foveal.cli.layer import layer
 from foveal.cli.predict import predict
 from foveal.cli.show import writing
 from foveal.cli.train import train
@@ -33,8 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, evaluate, check, demo):
-    app.command(no_args_is_help=command is not demo)(command)
+for command in (train, predict, evaluate, check, demo, inspect, layer, code):
+    app.command(no_args_is_help=command not in (demo, layer))(command)
 
 
 @app.callback(invoke_without_command=True)

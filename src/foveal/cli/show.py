@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,17 @@ def out(line: str = "", *, flush: bool = False) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     with writing():
         print(line.encode(encoding, "backslashreplace").decode(encoding), flush=flush)
+
+
+def deliver(content: str, path: Path | None) -> None:
+    """`content` into the file `path`, or on stdout."""
+    if path is None:
+        out(content.rstrip("\n"))
+    else:
+        from foveal.files import write_atomic
+
+        write_atomic(path, content.rstrip("\n") + "\n")
+        tell(f"wrote {printable(path)}")
 
 
 @contextlib.contextmanager

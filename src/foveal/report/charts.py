@@ -10,38 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from foveal.colors import cividis
 from foveal.metrics import wilson
 from foveal.report.wording import percent
+from foveal.svg import label, picture, tag, trimmed
 from foveal.text import printable
 
 Rgb = tuple[int, int, int]
 LARGEST_MATRIX = 25  # classes; a larger confusion matrix cannot be read, the list of its largest cells can
-
-
-def _tag(name: str, content: str = "", /, **attributes: object) -> str:
-    """One element; ``font_size`` becomes ``font-size``, ``class_`` ``class``; `content` is XML already."""
-    listed = "".join(f" {key.strip('_').replace('_', '-')}={quoteattr(_text(v))}" for key, v in attributes.items())
-    return f"<{name}{listed}>{content}</{name}>" if content else f"<{name}{listed}/>"
-
-
-def _text(value: object) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def _label(x: float | str, y: float, text: str, /, **attributes: object) -> str:
-    return _tag("text", escape(printable(text)), **{"class_": "ink", "x": x, "y": y, **attributes})
-
-
-def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
-    name = printable(title, limit=500)
-    head = _tag("title", escape(name))
-    return _tag(
-        "svg", head + "".join(parts), viewBox=f"0 0 {_text(float(width))} {_text(float(height))}",
-        width=float(width), height=float(height), role="img", aria_label=name, class_="chart",
-    )  # fmt: skip
 
 
 def colors_of(values: Sequence[float]) -> list[Rgb]:
@@ -77,11 +55,11 @@ def legend(low: str, high: str, *, title: str = "") -> str:
     steps = 48
     colors = colors_of([i / (steps - 1) for i in range(steps)])
     strip = [
-        _tag("rect", x=4.0 * i, y=0, width=4.5, height=10, fill=_hex(c), shape_rendering="crispEdges")
+        tag("rect", x=4.0 * i, y=0, width=4.5, height=10, fill=_hex(c), shape_rendering="crispEdges")
         for i, c in enumerate(colors)
     ]
-    ends = _label(0, 25, low, font_size=12) + _label(4.0 * steps, 25, high, font_size=12, text_anchor="end")
-    return _svg(4 * steps + 1, 30, title or f"colour scale from {low} to {high}", [*strip, ends])
+    ends = label(0, 25, low, font_size=12) + label(4.0 * steps, 25, high, font_size=12, text_anchor="end")
+    return picture(4 * steps + 1, 30, title or f"colour scale from {low} to {high}", [*strip, ends])
 
 
 def confusion_matrix(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
@@ -100,19 +78,19 @@ def confusion_matrix(classes: Sequence[str], confusion: Sequence[Sequence[int]])
     upright = all(len(name) * 7.4 <= side for name in names)
     top = 46 if upright else 42 + 7.4 * 0.75 * max(map(len, names), default=0)
     parts = [
-        _label(gutter + count * side / 2, 14, "predicted", font_size=13, text_anchor="middle", class_="muted"),
-        _tag("text", "true", class_="muted", font_size=13, text_anchor="middle",
-             transform=f"translate(13 {_text(top + count * side / 2)}) rotate(-90)"),
+        label(gutter + count * side / 2, 14, "predicted", font_size=13, text_anchor="middle", class_="muted"),
+        tag("text", "true", class_="muted", font_size=13, text_anchor="middle",
+            transform=f"translate(13 {trimmed(top + count * side / 2)}) rotate(-90)"),
     ]  # fmt: skip
     for i, (name, full) in enumerate(zip(names, classes, strict=True)):
         middle = i * side + side / 2
-        hint = _tag("title", escape(printable(full)))
-        parts.append(_tag("text", hint + escape(name), class_="ink", x=gutter - 8, y=top + middle + 4.5,
-                          font_size=13, text_anchor="end"))  # fmt: skip
-        where = f"translate({_text(gutter + middle + (0 if upright else 3))} {_text(top - 8)})"
+        hint = tag("title", escape(printable(full)))
+        parts.append(tag("text", hint + escape(name), class_="ink", x=gutter - 8, y=top + middle + 4.5,
+                         font_size=13, text_anchor="end"))  # fmt: skip
+        where = f"translate({trimmed(gutter + middle + (0 if upright else 3))} {trimmed(top - 8)})"
         turn, anchor = ("", "middle") if upright else (" rotate(-48)", "start")
-        parts.append(_tag("text", hint + escape(name), class_="ink", font_size=13, text_anchor=anchor,
-                          transform=where + turn))  # fmt: skip
+        parts.append(tag("text", hint + escape(name), class_="ink", font_size=13, text_anchor=anchor,
+                         transform=where + turn))  # fmt: skip
     for i, row in enumerate(confusion):
         total = sum(row)
         colors = colors_of([value / total if total else 0.0 for value in row])
@@ -122,41 +100,41 @@ def confusion_matrix(classes: Sequence[str], confusion: Sequence[Sequence[int]])
     slant = 0 if upright else 7.4 * 0.68 * len(names[-1]) if names else 0
     width = gutter + count * side + max(1, slant - side / 2 + 8)
     title = f"Confusion matrix of {count} classes; rows are the true class, columns the predicted one"
-    return _svg(width, top + count * side + 1, title, parts)
+    return picture(width, top + count * side + 1, title, parts)
 
 
 def _cell(x: float, y: float, side: float, value: int, total: int, color: Rgb, where: str) -> str:
     box = {"x": x + 0.75, "y": y + 0.75, "width": side - 1.5, "height": side - 1.5, "rx": 3}
     if not value:
-        return _tag("rect", class_="empty", **box)
-    hint = _tag("title", escape(f"{where}: {value:,} of {total:,} ({percent(value / total)})"))
+        return tag("rect", class_="empty", **box)
+    hint = tag("title", escape(f"{where}: {value:,} of {total:,} ({percent(value / total)})"))
     ink, middle = ink_on(color), x + side / 2
     size = 15 if side > 40 and value < 10_000 else 11 if value < 1000 else 9
-    written = _tag("text", f"{value}", x=middle, y=y + side / 2 + (1 if side > 40 else 4), font_size=size, fill=ink,
-                   text_anchor="middle")  # fmt: skip
+    written = tag("text", f"{value}", x=middle, y=y + side / 2 + (1 if side > 40 else 4), font_size=size, fill=ink,
+                  text_anchor="middle")  # fmt: skip
     if side > 40:
         part = percent(value / total).replace(".0 %", " %")
-        written += _tag("text", escape(part), x=middle, y=y + side / 2 + 15, font_size=10.5, fill=ink,
-                        text_anchor="middle")  # fmt: skip
-    return _tag("g", hint + _tag("rect", fill=_hex(color), **box) + written)
+        written += tag("text", escape(part), x=middle, y=y + side / 2 + 15, font_size=10.5, fill=ink,
+                       text_anchor="middle")  # fmt: skip
+    return tag("g", hint + tag("rect", fill=_hex(color), **box) + written)
 
 
 def recall_bar(recall: float | None, support: int) -> str:
     """One class's recall from 0 to 100 % as a bar, with its Wilson interval (95 %) as a whisker."""
     width, height = 180, 18
-    frame = _tag("rect", class_="track", x=0, y=4, width=width, height=10, rx=2)
+    frame = tag("rect", class_="track", x=0, y=4, width=width, height=10, rx=2)
     if recall is None or not support:
-        return _svg(width, height, "no photos to measure recall", [frame])
+        return picture(width, height, "no photos to measure recall", [frame])
     low, high = wilson(round(recall * support), support)
-    bar = _tag("rect", class_="bar", x=0, y=4, width=width * recall, height=10, rx=2)
+    bar = tag("rect", class_="bar", x=0, y=4, width=width * recall, height=10, rx=2)
     line = _whisker_x(width * low, width * high, 9)
     title = f"recall {percent(recall)}, 95 % interval {percent(low)} to {percent(high)}"
-    return _svg(width, height, title, [frame, bar, line])
+    return picture(width, height, title, [frame, bar, line])
 
 
 def _whisker_x(low: float, high: float, y: float) -> str:
     low, high = low + 1, high - 1  # keep the end strokes inside the picture
-    return _tag("path", class_="whisker", d=f"M{low:.1f} {y - 5}v10M{low:.1f} {y}H{high:.1f}M{high:.1f} {y - 5}v10")
+    return tag("path", class_="whisker", d=f"M{low:.1f} {y - 5}v10M{low:.1f} {y}H{high:.1f}M{high:.1f} {y - 5}v10")
 
 
 def gauge(score: Mapping[str, Any], floor: tuple[str, float] | None) -> str:
@@ -166,23 +144,23 @@ def gauge(score: Mapping[str, Any], floor: tuple[str, float] | None) -> str:
     """
     (low, high), y = score["interval"], 30
     parts = [
-        _tag("rect", class_="track", x=0, y=y - 4, width="100%", height=8, rx=4),
-        _tag("rect", class_="band", x=_part(low), y=y - 10, width=_part(high - low), height=20, rx=3),
-        _tag("circle", class_="mark", cx=_part(score["accuracy"]), cy=y, r=6),
+        tag("rect", class_="track", x=0, y=y - 4, width="100%", height=8, rx=4),
+        tag("rect", class_="band", x=_part(low), y=y - 10, width=_part(high - low), height=20, rx=3),
+        tag("circle", class_="mark", cx=_part(score["accuracy"]), cy=y, r=6),
     ]
     for tick, anchor in ((0, "start"), (0.5, "middle"), (1, "end")):
-        parts.append(_label(_part(tick), y + 28, f"{100 * tick:.0f} %", class_="muted", font_size=12,
-                            text_anchor=anchor))  # fmt: skip
+        parts.append(label(_part(tick), y + 28, f"{100 * tick:.0f} %", class_="muted", font_size=12,
+                           text_anchor=anchor))  # fmt: skip
     title = f"accuracy {percent(score['accuracy'])}, interval {percent(low)} to {percent(high)}"
     if floor:
         name, x = f"always {printable(floor[0], limit=18)}: {percent(floor[1])}", _part(floor[1])
         anchor = "end" if floor[1] > 0.5 else "start"
-        parts.append(_tag("line", class_="whisker", x1=x, x2=x, y1=y - 10, y2=y + 10))
-        parts.append(_label(x, y - 16, name, class_="muted", font_size=12, text_anchor=anchor))
+        parts.append(tag("line", class_="whisker", x1=x, x2=x, y1=y - 10, y2=y + 10))
+        parts.append(label(x, y - 16, name, class_="muted", font_size=12, text_anchor=anchor))
         title += f"; {name}"
-    head = _tag("title", escape(title))
-    return _tag("svg", head + "".join(parts), width="100%", height=64, role="img", aria_label=title,
-                class_="chart gauge")  # fmt: skip
+    head = tag("title", escape(title))
+    return tag("svg", head + "".join(parts), width="100%", height=64, role="img", aria_label=title,
+               class_="chart gauge")  # fmt: skip
 
 
 def _part(value: float) -> str:
@@ -208,17 +186,17 @@ class _Axes:
         right, bottom = self.left + self.width, self.top + self.height
         lines = "".join(f"M{self.left} {self.y(t):.1f}H{right}" for t in y_ticks)
         lines += "".join(f"M{self.x(t):.1f} {self.top}V{bottom}" for t, _ in x_ticks)
-        parts = [_tag("path", class_="grid", d=lines)]
+        parts = [tag("path", class_="grid", d=lines)]
         small = {"font_size": 12, "class_": "muted"}
-        parts += [_label(self.left - 7, self.y(t) + 4, f"{100 * t:.0f} %", text_anchor="end", **small) for t in y_ticks]
-        parts += [_label(self.x(t), bottom + 17, text, text_anchor="middle", **small) for t, text in x_ticks]
-        parts.append(_label(self.left + self.width / 2, bottom + 38, x, text_anchor="middle", font_size=13))
-        turned = f"translate(11 {_text(self.top + self.height / 2)}) rotate(-90)"
-        parts.append(_tag("text", escape(y), class_="ink", font_size=13, text_anchor="middle", transform=turned))
+        parts += [label(self.left - 7, self.y(t) + 4, f"{100 * t:.0f} %", text_anchor="end", **small) for t in y_ticks]
+        parts += [label(self.x(t), bottom + 17, text, text_anchor="middle", **small) for t, text in x_ticks]
+        parts.append(label(self.left + self.width / 2, bottom + 38, x, text_anchor="middle", font_size=13))
+        turned = f"translate(11 {trimmed(self.top + self.height / 2)}) rotate(-90)"
+        parts.append(tag("text", escape(y), class_="ink", font_size=13, text_anchor="middle", transform=turned))
         return parts
 
     def svg(self, title: str, parts: Sequence[str]) -> str:
-        return _svg(self.left + self.width + 26, self.top + self.height + 46, title, parts)
+        return picture(self.left + self.width + 26, self.top + self.height + 46, title, parts)
 
 
 def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
@@ -232,20 +210,20 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     parts = axes.frame([(t, f"{100 * t:.0f} %") for t in ticks], ticks, "how sure it was (confidence)",
                        "how often it was right")  # fmt: skip
-    parts.append(_tag("path", class_="dashed", d=f"M{axes.x(0):.1f} {axes.y(0):.1f}L{axes.x(1):.1f} {axes.y(1):.1f}"))
-    parts.append(_label(axes.x(0.05), axes.y(0.93), "better than it says", class_="muted", font_size=12))
-    parts.append(_label(axes.x(0.97), axes.y(0.05), "surer than it should be", class_="muted", font_size=12,
-                        text_anchor="end"))  # fmt: skip
+    parts.append(tag("path", class_="dashed", d=f"M{axes.x(0):.1f} {axes.y(0):.1f}L{axes.x(1):.1f} {axes.y(1):.1f}"))
+    parts.append(label(axes.x(0.05), axes.y(0.93), "better than it says", class_="muted", font_size=12))
+    parts.append(label(axes.x(0.97), axes.y(0.05), "surer than it should be", class_="muted", font_size=12,
+                       text_anchor="end"))  # fmt: skip
     points = [b for b in bins if b["count"]]
     way = " ".join(f"{axes.x(b['confidence']):.1f},{axes.y(b['accuracy']):.1f}" for b in points)
-    parts.append(_tag("polyline", class_="line", points=way))
+    parts.append(tag("polyline", class_="line", points=way))
     for b in points:
         x, y = axes.x(b["confidence"]), axes.y(b["accuracy"])
         low, high = wilson(round(b["accuracy"] * b["count"]), b["count"])
         said, right = percent(b["confidence"]), percent(b["accuracy"])
-        hint = _tag("title", escape(f"{b['count']:,} photos: {said} sure, {right} right"))
-        bar = _tag("path", class_="whisker", d=f"M{x:.1f} {axes.y(low):.1f}V{axes.y(high):.1f}")
-        parts.append(_tag("g", hint + bar + _tag("circle", class_="mark", cx=x, cy=y, r=4.5)))
+        hint = tag("title", escape(f"{b['count']:,} photos: {said} sure, {right} right"))
+        bar = tag("path", class_="whisker", d=f"M{x:.1f} {axes.y(low):.1f}V{axes.y(high):.1f}")
+        parts.append(tag("g", hint + bar + tag("circle", class_="mark", cx=x, cy=y, r=4.5)))
     return axes.svg("Reliability diagram: confidence across, share of right answers up; ideal is the diagonal", parts)
 
 
@@ -264,12 +242,12 @@ def learning_curve(points: Sequence[Mapping[str, Any]]) -> str:
     parts = axes.frame(_apart(places, points, axes), y_ticks, "training photos", "accuracy")
     upper = [f"{axes.x(x):.1f},{axes.y(p['high']):.1f}" for x, p in zip(places, points, strict=True)]
     lower = [f"{axes.x(x):.1f},{axes.y(p['low']):.1f}" for x, p in zip(places, points, strict=True)]
-    parts.append(_tag("polygon", class_="band", points=" ".join(upper + lower[::-1])))
+    parts.append(tag("polygon", class_="band", points=" ".join(upper + lower[::-1])))
     middle = [f"{axes.x(x):.1f},{axes.y(p['accuracy']):.1f}" for x, p in zip(places, points, strict=True)]
-    parts.append(_tag("polyline", class_="line", points=" ".join(middle)))
+    parts.append(tag("polyline", class_="line", points=" ".join(middle)))
     for x, p in zip(places, points, strict=True):
         hint = f"{p['photos']:,} photos: {percent(p['accuracy'])}, {percent(p['low'])} to {percent(p['high'])}"
-        dot = _tag("circle", _tag("title", escape(hint)), class_="mark", cx=axes.x(x), cy=axes.y(p["accuracy"]), r=4.5)
+        dot = tag("circle", tag("title", escape(hint)), class_="mark", cx=axes.x(x), cy=axes.y(p["accuracy"]), r=4.5)
         parts.append(dot)
     return axes.svg("Learning curve: accuracy over the number of training photos, with its interval", parts)
 
@@ -286,5 +264,6 @@ def _apart(places: Sequence[float], points: Sequence[Mapping[str, Any]], axes: _
 def bar(part: float) -> str:
     """A plain bar for a share between 0 and 1, beside a number that says the same."""
     width = 160
-    mark = _tag("rect", class_="bar", x=0, y=3, width=max(1.0, width * part), height=10, rx=2)
-    return _svg(width, 16, percent(part), [_tag("rect", class_="track", x=0, y=3, width=width, height=10, rx=2), mark])
+    mark = tag("rect", class_="bar", x=0, y=3, width=max(1.0, width * part), height=10, rx=2)
+    track = tag("rect", class_="track", x=0, y=3, width=width, height=10, rx=2)
+    return picture(width, 16, percent(part), [track, mark])
