@@ -4,7 +4,8 @@
 
 Traces timm's and torchvision's CNNs in the peers' environment (which needs numpy, timm, torchinfo and torchvision): the
 parameters must be those of ``module.parameters()``, the MACs half of what ``FlopCounterMode`` counts, to the last one.
-Then traces a ResNet-152 in turn with ``torchinfo.summary``. Writes a section of RESULTS.md.
+Then traces a ResNet-152 in turn with ``torchinfo.summary``, in one process, and counts it in processes of their own:
+``foveal inspect resnet152`` beside a script that makes torchvision's and summarises it. Writes a section of RESULTS.md.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ TIMM = """
     focalnet_tiny_srf poolformer_s12 fastvit_t8 mixer_s16_224 tresnet_m efficientnet_cc_b0_4e gcresnet50t botnet26t_256
 """.split()
 
+SUMMARY = """
+import torchvision_stub, torchinfo, torchvision
+torchinfo.summary(torchvision.models.resnet152(), (1, 3, 224, 224))
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,6 +53,7 @@ def main() -> None:
         return
     script = [options.peers_python, Path(__file__), "--inside", "--pairs", str(options.pairs)]
     found = json.loads(run(script, PYTHONPATH=HERE.parent / "src").output.splitlines()[-1])
+    found["processes"] = _processes(options.peers_python, options.pairs)
     publish("Counts of traced networks, and tracing beside torchinfo", _report(found))
 
 
@@ -108,6 +115,19 @@ def _seconds(module: Any, pairs: int) -> list[tuple[float, float]]:
     return [(ours(), theirs()) if i % 2 == 0 else (theirs(), ours())[::-1] for i in range(pairs)]
 
 
+def _processes(peers_python: Path, pairs: int) -> list[tuple[float, float]]:
+    """Seconds of whole processes that count a ResNet-152, in turn, after one of each to warm the files."""
+
+    def ours() -> float:
+        return run([sys.executable, "-m", "foveal", "inspect", "resnet152"]).seconds
+
+    def theirs() -> float:
+        return run([peers_python, "-c", SUMMARY], PYTHONPATH=HERE).seconds
+
+    ours(), theirs()
+    return [(ours(), theirs()) if i % 2 == 0 else (theirs(), ours())[::-1] for i in range(pairs)]
+
+
 def _report(found: dict[str, Any]) -> str:
     networks = found["networks"]
     equal = {key: sum(net[key][0] == net[key][1] for net in networks) for key in ("parameters", "macs")}
@@ -125,6 +145,9 @@ def _report(found: dict[str, Any]) -> str:
             f"Tracing a ResNet-152: {spread([a for a, _ in found['seconds']], 3)} s, torchinfo's summary of the same "
             f"module {spread([b for _, b in found['seconds']], 3)} s, ratio {spread(ratios, 3)} over {len(ratios)} "
             f"pairs in one process; {found['versions']}.",
+            f"Whole processes: `foveal inspect resnet152` {spread([a for a, _ in found['processes']], 2)} s, "
+            f"torchinfo on torchvision's {spread([b for _, b in found['processes']], 2)} s: "
+            f"{spread([b / a for a, b in found['processes']])} times faster over {len(found['processes'])} pairs.",
             table(["network", "parameters", "MACs", "note"], rows),
         )
     )

@@ -30,6 +30,9 @@ def main() -> None:
         else:
             print(f"no peers' environment at {PEERS_PYTHON}: against_fastai.py left out (see bench/README.md)")
     _run("memory.py")
+    if PEERS_PYTHON.exists():
+        _run("against_counters.py")
+        _run("keras_code.py")
     if options.idx.is_dir():
         _run("fashion_mnist.py", "--idx", options.idx)
     else:

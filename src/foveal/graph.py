@@ -299,7 +299,8 @@ def _is_shape(shape: Any) -> bool:
     return sized and all(type(n) is int and 1 <= n <= LARGEST for n in shape)
 
 
-# Attributes of torch.nn.Module and torch.fx.GraphModule (2.13); a test compares this list with the installed torch.
+# Attributes of torch.nn.Module and torch.fx.GraphModule (2.13), and the name of the module in its own code; a test
+# compares this list with the installed torch.
 RESERVED = frozenset(
     """
     T_destination _apply _backward_hooks _backward_pre_hooks _boxed_call _buffers _call_impl _code

@@ -30,9 +30,10 @@ class _File:
         self.graph = graph
         self.by_hand = {_pattern(node.name) for node in graph.nodes if strided(node.op)}
         self.helpers: dict[str, str] = {}
-        self.name = identifier(graph.name).lower()
         root = cut(graph, self._calls)
-        self.blocks = share(root, WORDS, {self.name, *USED, *self.helpers, "KerasTensor", "inputs"})
+        used = {*USED, *self.helpers, "KerasTensor", "inputs", "model"}
+        self.name = unique(identifier(graph.name.lower()), used)
+        self.blocks = share(root, WORDS, {self.name, *used})
         self.network = Block(self.name, root)
         self.names = frozenset({self.name, "inputs", *self.helpers, *(block.name for block in self.blocks)})
 

@@ -17,6 +17,12 @@ STYLED = ("ResNet", "ResNeXt", "VGG", "LeNet", "AlexNet", "GoogLeNet", "MobileNe
 SHORT = {"BatchNorm": "bn", "MaxPool": "pool", "AvgPool": "pool", "GlobalAvgPool": "pool", "LocalResponseNorm": "lrn"}
 
 
+USED = frozenset(
+    "F Tensor dict f i keras layers len math max nn ops range self sequential sum super torch x zip".split()
+)
+"""Names that the written code itself uses."""
+
+
 def network_name(name: str) -> str:
     """``resnet50_paper`` -> ``ResNet50Paper``."""
     text = camel(name)
@@ -35,12 +41,6 @@ def block_name(units: list[Unit], classes: bool) -> str:
     return camel(name) if classes else identifier(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
 
 
-USED = frozenset(
-    "F Tensor dict f i keras layers len math max nn ops range self sequential sum super torch x zip".split()
-)
-"""Names that the written code itself uses."""
-
-
 def _ops_in_a_row(unit: Unit) -> str | None:
     """``conv_bn_relu`` for a few ops one after the other."""
     if any(step.unit or step.count > 1 for step in unit.steps) or len(unit.steps) > 4:
@@ -49,9 +49,9 @@ def _ops_in_a_row(unit: Unit) -> str | None:
     special = re.match(r"(?:layers\.)?(Same|Padded|Depthwise)", functions[-1]) if functions else None
     kinds = [type(step.nodes[0].op).__name__ for step in unit.steps]
     words = [special[1].lower()] if special else []
-    return (
-        "_".join([*words, *(SHORT.get(kind, kind.lower()) for kind in kinds)]) if len({*kinds}) == len(kinds) else None
-    )
+    if len({*kinds}) < len(kinds):
+        return None
+    return "_".join([*words, *(SHORT.get(kind, kind.lower()) for kind in kinds)])
 
 
 def _known(unit: Unit) -> str | None:

@@ -11,9 +11,6 @@ from foveal.source.layout import INDENT, Expression, before, flat, lines
 from foveal.source.naming import USED, unique, variable
 from foveal.source.units import Step
 
-LONGEST = 60
-"""Characters of a sum of two calls that is still written in one."""
-
 
 @dataclass
 class Statements:
@@ -21,11 +18,12 @@ class Statements:
 
     Attributes
     ----------
-    apply : the expressions of a step, one for each of its calls, given those of its inputs.
+    apply : the expression of one of a step's calls, given those of its inputs.
     follows : whether a step may be written around the one before it, as in ``relu(bn(conv(x)))``.
     fits : whether a step may be written inside a sum or concatenation.
     switches : optional steps, and the condition under which each runs.
     loops : steps that repeat: the first step of the loop's body, and the loop's head.
+    taken : names that no variable may have.
     depth : of indentation.
     ending : the last line, around the outputs.
     headings : a comment with the name of each group of steps.
@@ -45,7 +43,6 @@ class Statements:
 
     def __post_init__(self) -> None:
         self.steps = [step for step in self.steps if not step.dead]
-        self.at = {step.name: i for i, step in enumerate(self.steps)}
         self.readers: dict[str, list[int]] = defaultdict(list)
         for i, step in enumerate(self.steps):
             for name in step.inputs:

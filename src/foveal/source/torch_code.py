@@ -11,7 +11,7 @@ from foveal.errors import GraphError
 from foveal.graph import Graph, Node
 from foveal.source.blocks import Block, Words, arguments, rounds, share, signature
 from foveal.source.layout import INDENT, WIDTH, Bracket, Expression, before, call, flat, lines, paragraphs
-from foveal.source.naming import USED, network_name
+from foveal.source.naming import USED, network_name, unique
 from foveal.source.statements import Statements
 from foveal.source.torch_layers import HELPERS, calls, needs_same
 from foveal.source.units import IN_CONTAINERS, Call, Step, cut, numbered
@@ -38,10 +38,11 @@ class _File:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.same = any(needs_same(node.op, graph.input_shapes(node)[0]) for node in graph.nodes if node.inputs)
-        self.name = network_name(graph.name)
         self.helpers: dict[str, str] = {}
         root = cut(graph, self._calls)
-        self.blocks = share(root, WORDS, {self.name, *USED, *self.helpers, "OrderedDict", "Any"})
+        used = {*USED, *self.helpers, "OrderedDict", "Any"}
+        self.name = unique(network_name(graph.name), used)
+        self.blocks = share(root, WORDS, {self.name, *used})
         self.network = Block(self.name, root)
 
     def _calls(self, node: Node) -> tuple[Call, ...]:
@@ -64,7 +65,7 @@ class _File:
         count = sum(math.prod(shape) for shape in self.graph.parameters().values())
         fixed = " Some padding is for this input size." if "sides=" in body or "ignored=" in body else ""
         imports = [
-            "from collections import OrderedDict\n" * bool(sequence) + "from typing import Any\n" * ("Any" in body),
+            "from collections import OrderedDict\n" * bool(sequence) + "from typing import Any\n" * (": Any" in body),
             "import torch\nfrom torch import Tensor, nn\n" + "from torch.nn import functional as F\n" * ("F." in body),
         ]
         shape = " x ".join(str(n) for n in self.graph.input_shape)
