@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "foveal"
 
 ORDER = """
-    errors text svg files parallel machine colors metrics
+    errors text svg templates files parallel machine colors metrics
     shapes cells fields ops graph notation blocks zoo anatomy source reference
     data store weights engines features
     heads scoring bundle classifier evaluation account report runlog demo

@@ -11,7 +11,8 @@ from foveal.anatomy.drawing import draw
 from foveal.anatomy.rows import Anatomy, Row, fold
 from foveal.anatomy.table import four_digits, size_text
 from foveal.shapes import text
-from foveal.text import plural, printable
+from foveal.templates import environment
+from foveal.text import plural
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -107,28 +108,18 @@ def _facts(anatomy: Anatomy) -> dict[str, Any]:
 
 
 def _environment() -> Environment:
-    import jinja2
     from markupsafe import Markup
 
     def number(value: int, write: Callable[[int], str] = four_digits) -> Markup:
         """Four digits, and the full value on demand (as the element's title)."""
         return Markup('<data value="{0}" title="{0:,}">{1}</data>').format(value, write(value))
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: (
-            printable(value, limit=1000) if isinstance(value, str) and not isinstance(value, Markup) else value
-        ),
-    )
-    environment.filters.update(
+    templates = environment(_FOLDER)
+    templates.filters.update(
         number=number,
         cell=lambda value: number(value) if value else "",
         size=lambda value: number(value, size_text),
         plural=plural,
         shape=text,
     )
-    return environment
+    return templates

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveal.report import charts, wording
 from foveal.report.glossary import GLOSSARY
+from foveal.templates import environment
 from foveal.text import plural, printable
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def render_report(result: dict[str, Any], pictures: Mapping[str, bytes], maps: M
     -------
     The page; it can be encoded as UTF-8 whatever the names contain.
     """
-    import jinja2
     from markupsafe import Markup
 
     def photo(path: str, kind: str = "photo") -> Markup:
@@ -52,23 +52,14 @@ def render_report(result: dict[str, Any], pictures: Mapping[str, bytes], maps: M
     def chart(name: str, *arguments: Any, **options: Any) -> Markup:
         return Markup(getattr(charts, name)(*arguments, **options))
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: (
-            printable(value, limit=1000) if isinstance(value, str) and not isinstance(value, Markup) else value
-        ),
-    )
-    environment.filters.update(
+    templates = environment(_FOLDER)
+    templates.filters.update(
         percent=wording.percent, number=_number, seconds=wording.seconds, plural=plural, quoted=wording.short
     )
-    environment.globals.update(
+    templates.globals.update(
         photo=photo, term=term, chart=chart, say=wording, glossary=GLOSSARY, shown=SHOWN, listed=LISTED
     )
-    page = environment.get_template("report.html")
+    page = templates.get_template("report.html")
     style = Markup((_FOLDER / "report.css").read_text("utf-8"))
     return page.render(r=result, style=style, **_derived(result, Markup))
 
