@@ -9,20 +9,43 @@ from collections.abc import Callable
 from functools import partial
 
 from foveal.graph import Builder
-from foveal.ops import Add, BatchNorm, Concat, Conv, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Op, Relu
-from foveal.shapes import Padding
+from foveal.ops import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    ChannelShuffle,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Multiply,
+    Op,
+    Relu,
+    Sigmoid,
+    Slice,
+)
+from foveal.shapes import Padding, Size
 
-NORM = BatchNorm()
+NORM, RELU, SIGMOID = BatchNorm(), Relu(), Sigmoid()
 
 Unit = Callable[..., str]
 """How a family convolves: `conv_bn` or `conv_relu`, with its options bound."""
+
+Gate = Callable[[Builder, str], str]
+"""What sits inside a residual block and keeps the shape, such as `squeeze_excite` with its options bound."""
+
+Block = Callable[[Builder, str, int, int], str]
+"""What stages repeat: from the builder, a node, channels and stride to a node."""
 
 
 def conv_bn(
     net: Builder,
     x: str,
     channels: int,
-    kernel: int,
+    kernel: Size,
     stride: int = 1,
     *,
     padding: Padding | None = None,
@@ -35,7 +58,8 @@ def conv_bn(
 
     `padding` None is half the kernel on every side.
     """
-    padding = kernel // 2 if padding is None else padding
+    if padding is None:
+        padding = kernel // 2 if isinstance(kernel, int) else tuple(side // 2 for side in kernel)
     x = net(Conv(channels, kernel, stride, padding, groups=groups, bias=False), x, name=f"conv{tag}")
     x = net(norm, x, name=f"bn{tag}")
     return x if activation is None else net(activation, x)
@@ -50,20 +74,116 @@ def conv_relu(net: Builder, x: str, channels: int, kernel: int, stride: int = 1,
     return net(Relu(), net(Conv(channels, kernel, stride, kernel // 2), x, name=f"conv{tag}"))
 
 
-def inverted_residual(
-    net: Builder, x: str, channels: int, kernel: int, stride: int, expansion: int, act: Op, conv: Unit = conv_bn
+def norm_conv(net: Builder, x: str, channels: int, kernel: int, stride: int = 1, *, tag: str = "") -> str:
+    """Batch norm, ReLU, then the convolution, without bias; He et al. (2016), "Identity mappings", figure 4e."""
+    x = net(Relu(), net(NORM, x, name=f"bn{tag}"), name=f"relu{tag}")
+    return net(Conv(channels, kernel, stride, kernel // 2, bias=False), x, name=f"conv{tag}")
+
+
+def staged(
+    net: Builder, x: str, block: Block, depths: tuple[int, ...], channels: tuple[int, ...], first_stride: int = 1
 ) -> str:
-    """Expand 1x1, filter each channel, project 1x1 without activation, add; Sandler et al. (2018), figure 3."""
-    inside = expansion * net.shape(x)[0]
+    """`depths` blocks a stage, ``stage1.block1`` and so on; each stage but the first begins with a stride of 2."""
+    for stage, (depth, width) in enumerate(zip(depths, channels, strict=True), start=1):
+        for i in range(1, depth + 1):
+            stride = 1 if i > 1 else first_stride if stage == 1 else 2
+            with net.scope(f"stage{stage}.block{i}"):
+                x = block(net, x, width, stride)
+    return x
+
+
+def divisible(channels: float) -> int:
+    """The nearest multiple of 8, but never more than a tenth below; Sandler et al. (2018), in their code."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def inverted_residual(
+    net: Builder,
+    x: str,
+    channels: int,
+    kernel: int,
+    stride: int,
+    expansion: float,
+    act: Op,
+    conv: Unit = conv_bn,
+    gate: Gate | None = None,
+) -> str:
+    """Expand 1x1, filter each channel, project 1x1 without activation, add; Sandler et al. (2018), figure 3.
+
+    `gate`, such as `squeeze_excite`, comes between filtering and projecting; Howard et al. (2019), figure 4.
+    """
+    inside = round(expansion * net.shape(x)[0])
     y = x
-    if expansion != 1:
+    if inside != net.shape(x)[0]:
         with net.scope("expand"):
             y = conv(net, y, inside, 1, activation=act)
     with net.scope("depthwise"):
         y = conv(net, y, inside, kernel, stride, groups=inside, activation=act)
+    if gate:
+        y = gate(net, y)
     with net.scope("project"):
         y = conv(net, y, channels, 1)
     return net(Add(), y, x) if net.shape(y) == net.shape(x) else y
+
+
+def squeeze_excite(net: Builder, x: str, squeezed: int, act: Op = RELU, gate: Op = SIGMOID) -> str:
+    """Each channel times a gate between 0 and 1 that the means of all channels decide; Hu et al. (2018), figure 3.
+
+    The two layers, `squeezed` channels and then as many as `x`, are 1x1 convolutions of a map of one cell.
+    """
+    with net.scope("gate"):
+        y = net(GlobalAvgPool(), x, name="pool")
+        y = net(act, net(Conv(squeezed, 1), y, name="squeeze"))
+        y = net(gate, net(Conv(net.shape(x)[0], 1), y, name="excite"))
+        return net(Multiply(), x, y)
+
+
+def depthwise_separable(net: Builder, x: str, channels: int, stride: int, act: Op) -> str:
+    """Filter each channel 3x3, then mix channels 1x1, each with batch norm; Howard et al. (2017), figure 3 right."""
+    with net.scope("depthwise"):
+        x = conv_bn(net, x, net.shape(x)[0], 3, stride, groups=net.shape(x)[0], activation=act)
+    with net.scope("pointwise"):
+        return conv_bn(net, x, channels, 1, activation=act)
+
+
+def shuffle_split(net: Builder, x: str, channels: int, stride: int) -> str:
+    """Half of the channels kept, half convolved, then shuffled; Ma et al. (2018), figure 3c, with a stride 3d."""
+    inside, half = channels // 2, net.shape(x)[0] // 2
+    if stride == 1:
+        kept, x = net(Slice(0, half), x, name="kept"), net(Slice(half, 2 * half), x, name="worked")
+    else:
+        with net.scope("branch1"):
+            kept = conv_bn(net, x, net.shape(x)[0], 3, stride, groups=net.shape(x)[0], tag="1")
+            kept = conv_bn(net, kept, inside, 1, activation=Relu(), tag="2")
+    with net.scope("branch2"):
+        y = conv_bn(net, x, inside, 1, activation=Relu(), tag="1")
+        y = conv_bn(net, y, inside, 3, stride, groups=inside, tag="2")
+        y = conv_bn(net, y, inside, 1, activation=Relu(), tag="3")
+    return net(ChannelShuffle(2), net(Concat(), kept, y))
+
+
+def shuffle_unit(net: Builder, x: str, channels: int, stride: int, groups: int) -> str:
+    """Grouped 1x1, depthwise 3x3, shuffle, grouped 1x1, added; Zhang et al. (2018), figure 2b, with a stride 2c.
+
+    The shuffle is that of the authors' release: after the depthwise layer, where the figure has it before, and the
+    figure's turned around. The very first 1x1, on the few channels of the stem, has one group (section 3.3).
+    """
+    inside = channels // 4
+    y = conv_bn(net, x, inside, 1, groups=groups if net.shape(x)[0] >= inside else 1, activation=Relu(), tag="1")
+    y = conv_bn(net, y, inside, 3, stride, groups=inside, tag="2")
+    y = net(ChannelShuffle(inside // groups), y)
+    y = conv_bn(net, y, channels if stride == 1 else channels - net.shape(x)[0], 1, groups=groups, tag="3")
+    if stride == 1:
+        return net(Relu(), net(Add(), y, x))
+    pooled = net(AvgPool(3, stride, padding=1, count_padding=True), x, name="pool")
+    return net(Concat(), pooled, net(Relu(), y))
+
+
+def plain(net: Builder, x: str, channels: int, stride: int) -> str:
+    """`basic` without the addition; He et al. (2015), figure 3 middle."""
+    x = conv_bn(net, x, channels, 3, stride, activation=Relu(), tag="1")
+    return conv_bn(net, x, channels, 3, activation=Relu(), tag="2")
 
 
 def basic(net: Builder, x: str, channels: int, stride: int) -> str:
@@ -74,7 +194,15 @@ def basic(net: Builder, x: str, channels: int, stride: int) -> str:
 
 
 def bottleneck(
-    net: Builder, x: str, channels: int, stride: int, *, groups: int = 1, base: int = 64, stride_first: bool = False
+    net: Builder,
+    x: str,
+    channels: int,
+    stride: int,
+    *,
+    groups: int = 1,
+    base: int = 64,
+    stride_first: bool = False,
+    gate: Gate | None = None,
 ) -> str:
     """1x1 down, 3x3, 1x1 up to four times `channels`, input added; He et al. (2015), figure 5 right.
 
@@ -82,21 +210,47 @@ def bottleneck(
     ----------
     groups, base : the 3x3 has `groups` groups, each of `base` channels for every 64 of `channels`.
     stride_first : the stride sits in the first 1x1, as in the paper, not in the 3x3.
+    gate : a block before the addition, such as `squeeze_excite`.
     """
     inside = channels * base // 64 * groups
     strides = (stride, 1) if stride_first else (1, stride)
     y = conv_bn(net, x, inside, 1, strides[0], activation=Relu(), tag="1")
     y = conv_bn(net, y, inside, 3, strides[1], groups=groups, activation=Relu(), tag="2")
     y = conv_bn(net, y, 4 * channels, 1, tag="3")
+    if gate:
+        y = gate(net, y)
     return net(Relu(), net(Add(), y, shortcut(net, x, 4 * channels, stride)))
 
 
-def shortcut(net: Builder, x: str, channels: int, stride: int) -> str:
-    """`x` itself, or projected 1x1 where the shape changes; He et al. (2015), option B."""
+def shortcut(net: Builder, x: str, channels: int, stride: int, kernel: int = 1) -> str:
+    """`x` itself, or projected where the shape changes; He et al. (2015), option B."""
     if stride == 1 and net.shape(x)[0] == channels:
         return x
     with net.scope("shortcut"):
-        return conv_bn(net, x, channels, 1, stride)
+        return conv_bn(net, x, channels, kernel, stride)
+
+
+def preact_basic(net: Builder, x: str, channels: int, stride: int) -> str:
+    """Two 3x3 convolutions, each after batch norm and ReLU; Zagoruyko & Komodakis (2016), figure 1a."""
+    active, kept = _preactivated(net, x, channels, stride)
+    y = net(Conv(channels, 3, stride, padding=1, bias=False), active, name="conv1")
+    return net(Add(), norm_conv(net, y, channels, 3, tag="2"), kept)
+
+
+def preact_bottleneck(net: Builder, x: str, channels: int, stride: int) -> str:
+    """1x1 down, 3x3, 1x1 up to four times `channels`, each after batch norm and ReLU; He et al. (2016), section 4."""
+    active, kept = _preactivated(net, x, 4 * channels, stride)
+    y = net(Conv(channels, 1, bias=False), active, name="conv1")
+    y = norm_conv(net, y, channels, 3, stride, tag="2")
+    return net(Add(), norm_conv(net, y, 4 * channels, 1, tag="3"), kept)
+
+
+def _preactivated(net: Builder, x: str, channels: int, stride: int) -> tuple[str, str]:
+    """What a block convolves, and what it adds: `x`, or a projection of the former where the shape changes."""
+    active = net(Relu(), net(NORM, x, name="bn1"), name="relu1")
+    if stride == 1 and net.shape(x)[0] == channels:
+        return active, x
+    return active, net(Conv(channels, 1, stride, bias=False), active, name="shortcut")
 
 
 def inception(net: Builder, x: str, widths: tuple[int, ...], conv: Unit, large: int = 5) -> str:
@@ -119,13 +273,24 @@ def inception(net: Builder, x: str, widths: tuple[int, ...], conv: Unit, large: 
     return net(Concat(), a, b, c, d)
 
 
-def pooled_head(net: Builder, x: str, num_classes: int, dropout: float = 0.0) -> str:
+def fire(net: Builder, x: str, squeezed: int, expanded: int) -> str:
+    """Squeeze 1x1, expand 1x1 and 3x3 side by side, concatenate; Iandola et al. (2016), figure 1."""
+    with net.scope("squeeze"):
+        x = conv_relu(net, x, squeezed, 1)
+    with net.scope("expand1"):
+        a = conv_relu(net, x, expanded, 1)
+    with net.scope("expand3"):
+        b = conv_relu(net, x, expanded, 3)
+    return net(Concat(), a, b)
+
+
+def pooled_head(net: Builder, x: str, num_classes: int, dropout: float = 0.0, *, bias: bool = True) -> str:
     """Global average pooling and one dense layer; Lin et al. (2013)."""
     with net.scope("head"):
         x = net(Flatten(), net(GlobalAvgPool(), x, name="pool"))
         if dropout:
             x = net(Dropout(dropout), x)
-        return net(Dense(num_classes), x)
+        return net(Dense(num_classes, bias), x)
 
 
 def dense_head(net: Builder, x: str, num_classes: int, *, dropout_first: bool = False) -> str:

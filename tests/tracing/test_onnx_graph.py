@@ -20,7 +20,7 @@ from foveal import ops
 from foveal.build import build
 from foveal.graph import INPUT, Graph
 from foveal.ops import Op
-from foveal.shapes import Shape, resolve_padding
+from foveal.shapes import Shape, per_axis, resolve_padding
 from foveal.tracing import Traced
 from foveal.tracing.onnx_file import read_onnx
 from foveal.zoo import create_graph, list_models
@@ -94,6 +94,17 @@ def written(graph: Graph) -> onnx.ModelProto:
             stored[-len(tensors) :] = [weight(f"{node.name}.{key}", x[0], 1, 1) for key in tensors]
             nodes.append(helper.make_node("Mul", inputs[:2], [f"{node.name}.scaled"], node.name))
             kind, inputs = ("Add" if op.bias else "Identity"), [f"{node.name}.scaled", *inputs[2:]]
+        if isinstance(op, ops.Silu):
+            nodes.append(helper.make_node("Sigmoid", inputs, [f"{node.name}.gate"]))
+            inputs.append(f"{node.name}.gate")
+        if isinstance(op, ops.ChannelShuffle):
+            for key, shape in (("apart", (0, op.groups, -1, *x[1:])), ("together", (0, *x))):
+                stored.append(ints(f"{node.name}.{key}", *shape))
+            nodes.append(helper.make_node("Reshape", [*inputs, f"{node.name}.apart"], [f"{node.name}.groups"]))
+            nodes.append(
+                helper.make_node("Transpose", [f"{node.name}.groups"], [f"{node.name}.dealt"], perm=(0, 2, 1, 3, 4))
+            )
+            inputs = [f"{node.name}.dealt", f"{node.name}.together"]
         nodes.append(helper.make_node(kind, inputs, [node.name], node.name, **attributes))
     source = model(nodes, *stored, shape=("N", *graph.input_shape))
     del source.graph.output[:]
@@ -108,13 +119,15 @@ def in_onnx(op: Op, x: Shape) -> tuple[str, dict[str, Any]]:
         dilation = getattr(op, "dilation", 1)
         sides = resolve_padding(op.padding, x[1:], kernel, stride, dilation)
         window = {
-            "kernel_shape": [kernel] * rank, "strides": [stride] * rank,
+            "kernel_shape": per_axis(kernel, rank), "strides": per_axis(stride, rank),
             "pads": [side[0] for side in sides] + [side[1] for side in sides],
         }  # fmt: skip
         if isinstance(op, ops.Conv):
-            return "Conv", window | {"group": op.groups, "dilations": [dilation] * rank}
+            return "Conv", window | {"group": op.groups, "dilations": per_axis(dilation, rank)}
         window["ceil_mode"] = int(op.ceil_mode)
-        return ("MaxPool", window) if isinstance(op, ops.MaxPool) else ("AveragePool", window)
+        if isinstance(op, ops.MaxPool):
+            return "MaxPool", window
+        return "AveragePool", window | {"count_include_pad": int(op.count_padding)}
     if isinstance(op, ops.LocalResponseNorm):
         return "LRN", {"size": op.size, "alpha": op.alpha, "beta": op.beta, "bias": op.k}
     fixed: dict[type[Op], tuple[str, dict[str, Any]]] = {
@@ -122,7 +135,8 @@ def in_onnx(op: Op, x: Shape) -> tuple[str, dict[str, Any]]:
         ops.Relu6: ("Clip", {}), ops.Sigmoid: ("Sigmoid", {}), ops.Tanh: ("Tanh", {}), ops.Add: ("Add", {}),
         ops.Concat: ("Concat", {"axis": 1}), ops.Flatten: ("Flatten", {}), ops.Softmax: ("Softmax", {"axis": 1}),
         ops.GlobalAvgPool: ("GlobalAveragePool", {}), ops.Dropout: ("Dropout", {}), ops.Multiply: ("Mul", {}),
-        ops.Slice: ("Slice", {}), ops.Scale: ("Add", {}), 
+        ops.Slice: ("Slice", {}), ops.Scale: ("Add", {}), ops.Silu: ("Mul", {}), ops.Hardswish: ("HardSwish", {}),
+        ops.Hardsigmoid: ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}), ops.ChannelShuffle: ("Reshape", {}),
         ops.AdaptiveAvgPool: ("Identity", {}),  # at its published size a network's map has as many cells as bins
     }  # fmt: skip
     return fixed[type(op)]

@@ -32,6 +32,8 @@ SMALL: dict[str, Shape] = {  # one or two of each family, with inputs that are s
     "resnext50_32x4d": (3, 65, 70),
     "resnet18_cifar": (3, 17, 18),
     "mobilenet_v2": (3, 65, 70),
+    "mobilenet_v3_small": (3, 65, 70),
+    "shufflenet_v2_x0_5": (3, 65, 70),
 }
 
 
@@ -50,7 +52,7 @@ def test_counts_equal_those_of_the_built_module(name: str) -> None:
 def test_built_module_and_engine(name: str) -> None:
     torch.manual_seed(1)
     graph = create_graph(name, input_shape=SMALL[name])
-    if any(node.name == "head.dense1" for node in graph.nodes):  # a hundred million weights of no news
+    if "stage5.pool" in graph.by_name:  # after it come a hundred million weights of no news
         graph = graph.up_to("stage5.pool")
     module = build(graph)
     assert graph_of(module) is graph

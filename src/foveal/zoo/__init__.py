@@ -8,12 +8,36 @@ from foveal.errors import ShapeError, UnknownName
 from foveal.graph import Builder, Graph
 from foveal.ops import GlobalAvgPool
 from foveal.shapes import Shape
-from foveal.zoo import alexnet, efficientnet, googlenet, lectures, lenet, mobilenet, resnet, vgg
+from foveal.zoo import (
+    alexnet,
+    densenet,
+    efficientnet,
+    googlenet,
+    inception_v3,
+    lectures,
+    lenet,
+    mobilenet,
+    mobilenet_v1,
+    mobilenet_v3,
+    preact,
+    resnet,
+    senet,
+    shufflenet_v1,
+    shufflenet_v2,
+    squeezenet,
+    vgg,
+    xception,
+    zfnet,
+)
 
 Author = Callable[..., str | tuple[str, ...]]
 """A function (net, num_classes=...) that authors a network and returns the name of its output, or of each."""
 
-_FAMILIES = (lenet, alexnet, vgg, googlenet, resnet, mobilenet, efficientnet, lectures)
+_FAMILIES = (
+    *(lenet, alexnet, zfnet, vgg, googlenet, inception_v3, xception, resnet, preact, densenet, senet),
+    *(squeezenet, mobilenet_v1, mobilenet, mobilenet_v3, shufflenet_v1, shufflenet_v2, efficientnet),
+    lectures,
+)
 _MODELS: dict[str, Author] = {name: author for family in _FAMILIES for name, author in family.MODELS.items()}
 
 

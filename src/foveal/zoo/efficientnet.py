@@ -1,4 +1,8 @@
-"""EfficientNet-Lite: EfficientNet (Tan & Le, 2019, arXiv:1905.11946) made plain for small devices (Google, 2020).
+"""EfficientNet; Tan & Le (2019, arXiv:1905.11946), and EfficientNet-Lite, made plain for small devices (Google, 2020).
+
+``efficientnet_b0`` is MobileNetV2's block with a gate (squeeze-and-excitation) and swish, the others are B0 with width,
+depth and resolution raised together. As in torchvision, whose B2 takes 288x288 where the paper has 260x260; but here
+no blocks are dropped in training (stochastic depth).
 
 Lite differs from B0-B4 in three ways: no squeeze-and-excitation, ReLU6 in place of swish, and the stem and the top keep
 their widths while the rest scales. Batch-norm epsilon and SAME padding are TensorFlow's, as published.
@@ -7,11 +11,12 @@ their widths while the rest scales. Batch-norm epsilon and SAME padding are Tens
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
-from foveal.blocks import inverted_residual, pooled_head, tensorflow_conv_bn
+from foveal.blocks import conv_bn, divisible, inverted_residual, pooled_head, squeeze_excite, tensorflow_conv_bn
 from foveal.graph import Builder
-from foveal.ops import Relu6
+from foveal.ops import Relu6, Silu
 
 #        expansion, channels, blocks, stride, kernel                       Tan & Le, table 1
 STAGES = (
@@ -24,7 +29,14 @@ STAGES = (
     (6, 320, 1, 1, 3),
 )
 
-TABLE = {  # width, depth, resolution, dropout              tensorflow/tpu, efficientnet/lite/README.md
+TABLE = {  # width, depth, resolution, dropout                            torchvision
+    "efficientnet_b0": (1.0, 1.0, 224, 0.2),
+    "efficientnet_b1": (1.0, 1.1, 240, 0.2),
+    "efficientnet_b2": (1.1, 1.2, 288, 0.3),
+    "efficientnet_b3": (1.2, 1.4, 300, 0.3),
+    "efficientnet_b4": (1.4, 1.8, 380, 0.4),
+}
+LITE = {  # width, depth, resolution, dropout               tensorflow/tpu, efficientnet/lite/README.md
     "efficientnet_lite0": (1.0, 1.0, 224, 0.2),
     "efficientnet_lite1": (1.0, 1.1, 240, 0.2),
     "efficientnet_lite2": (1.1, 1.2, 260, 0.3),
@@ -33,32 +45,48 @@ TABLE = {  # width, depth, resolution, dropout              tensorflow/tpu, effi
 }
 
 
+def efficientnet(
+    net: Builder, width: float, depth: float, resolution: int, dropout: float, num_classes: int = 1000
+) -> str:
+    x = net.input(3, resolution, resolution)
+    with net.scope("stem"):
+        x = conv_bn(net, x, divisible(32 * width), 3, stride=2, activation=Silu())
+    x = _stages(net, x, _gated, width, [math.ceil(row[2] * depth) for row in STAGES])
+    with net.scope("top"):
+        x = conv_bn(net, x, 4 * net.shape(x)[0], 1, activation=Silu())
+    return pooled_head(net, x, num_classes, dropout)
+
+
 def efficientnet_lite(
     net: Builder, width: float, depth: float, resolution: int, dropout: float, num_classes: int = 1000
 ) -> str:
     x = net.input(3, resolution, resolution)
     with net.scope("stem"):
         x = tensorflow_conv_bn(net, x, 32, 3, stride=2, activation=Relu6())
-    for stage, (expansion, channels, blocks, stride, kernel) in enumerate(STAGES, start=1):
-        scaled = blocks if stage in (1, len(STAGES)) else math.ceil(blocks * depth)
-        for block in range(scaled):
-            with net.scope(f"stage{stage}.block{block + 1}"):
-                first = stride if block == 0 else 1
-                x = inverted_residual(
-                    net, x, _scale(channels, width), kernel, first, expansion, Relu6(), tensorflow_conv_bn
-                )
+    first, *middle, last = (row[2] for row in STAGES)
+    depths = [first, *(math.ceil(blocks * depth) for blocks in middle), last]
+    x = _stages(net, x, partial(inverted_residual, act=Relu6(), conv=tensorflow_conv_bn), width, depths)
     with net.scope("top"):
         x = tensorflow_conv_bn(net, x, 1280, 1, activation=Relu6())
     return pooled_head(net, x, num_classes, dropout)
 
 
-def _scale(channels: int, width: float) -> int:
-    """`channels` times `width`, to the nearest multiple of 8, but never more than a tenth below."""
-    scaled = max(8, int(channels * width + 4) // 8 * 8)
-    return scaled + 8 if scaled < 0.9 * channels * width else scaled
+def _stages(net: Builder, x: str, block: Callable[..., str], width: float, depths: list[int]) -> str:
+    rows = zip(STAGES, depths, strict=True)
+    for stage, ((expansion, channels, _, stride, kernel), depth) in enumerate(rows, start=1):
+        for i in range(1, depth + 1):
+            with net.scope(f"stage{stage}.block{i}"):
+                x = block(net, x, divisible(channels * width), kernel, stride if i == 1 else 1, expansion)
+    return x
+
+
+def _gated(net: Builder, x: str, channels: int, kernel: int, stride: int, expansion: int) -> str:
+    gate = partial(squeeze_excite, squeezed=net.shape(x)[0] // 4, act=Silu())
+    return inverted_residual(net, x, channels, kernel, stride, expansion, Silu(), gate=gate)
 
 
 MODELS = {
-    name: partial(efficientnet_lite, width=width, depth=depth, resolution=resolution, dropout=dropout)
-    for name, (width, depth, resolution, dropout) in TABLE.items()
+    name: partial(author, width=width, depth=depth, resolution=resolution, dropout=dropout)
+    for author, table in ((efficientnet, TABLE), (efficientnet_lite, LITE))
+    for name, (width, depth, resolution, dropout) in table.items()
 }

@@ -1,7 +1,8 @@
 """ResNet; He, Zhang, Ren & Sun (2015, arXiv:1512.03385), and what became of its bottleneck.
 
 As in torchvision, the stride of a bottleneck sits in its 3x3; ``_paper`` has it in the first 1x1 as the paper does.
-Wherever the shape changes the shortcut is a projection (the paper's option B), in ResNet-18 and -34 too.
+Wherever the shape changes the shortcut is a projection (the paper's option B), in ResNet-18 and -34 too. ``plain`` has
+no shortcuts: the networks beside which the paper shows what they bring.
 
 ``resnext``: grouped 3x3 (Xie et al. 2017, arXiv:1611.05431). ``wide_resnet``: twice the channels in the 3x3 (Zagoruyko
 & Komodakis 2016, arXiv:1605.07146). ``_cifar``: the same five networks for 32x32 pictures and 10 classes, with a 3x3
@@ -10,14 +11,11 @@ stem that keeps the size; not the narrower family that He et al. made for CIFAR-
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-from foveal.blocks import basic, bottleneck, conv_bn, pooled_head
+from foveal.blocks import Block, basic, bottleneck, conv_bn, plain, pooled_head, staged
 from foveal.graph import Builder
 from foveal.ops import MaxPool, Relu
-
-Block = Callable[[Builder, str, int, int], str]
 
 CHANNELS = (64, 128, 256, 512)
 
@@ -27,6 +25,10 @@ TABLE: dict[str, tuple[Block, tuple[int, ...]]] = {  # block, blocks a stage    
     "resnet50": (bottleneck, (3, 4, 6, 3)),
     "resnet101": (bottleneck, (3, 4, 23, 3)),
     "resnet152": (bottleneck, (3, 8, 36, 3)),
+}
+PLAIN: dict[str, tuple[Block, tuple[int, ...]]] = {
+    "plain18": (plain, (2, 2, 2, 2)),
+    "plain34": (plain, (3, 4, 6, 3)),
 }
 PAPER: dict[str, tuple[Block, tuple[int, ...]]] = {
     f"{name}_paper": (partial(bottleneck, stride_first=True), depths)
@@ -46,24 +48,17 @@ def resnet(net: Builder, block: Block, depths: tuple[int, ...], num_classes: int
     with net.scope("stem"):
         x = conv_bn(net, x, 64, 7, 2, activation=Relu())
         x = net(MaxPool(3, stride=2, padding=1), x, name="pool")
-    return pooled_head(net, _stages(net, x, block, depths), num_classes)
+    return pooled_head(net, staged(net, x, block, depths, CHANNELS), num_classes)
 
 
 def resnet_cifar(net: Builder, block: Block, depths: tuple[int, ...], num_classes: int = 10) -> str:
     x = net.input(3, 32, 32)
     with net.scope("stem"):
         x = conv_bn(net, x, 64, 3, activation=Relu())
-    return pooled_head(net, _stages(net, x, block, depths), num_classes)
-
-
-def _stages(net: Builder, x: str, block: Block, depths: tuple[int, ...]) -> str:
-    for stage, (depth, channels) in enumerate(zip(depths, CHANNELS, strict=True), start=1):
-        for i in range(1, depth + 1):
-            with net.scope(f"stage{stage}.block{i}"):
-                x = block(net, x, channels, 2 if stage > 1 and i == 1 else 1)
-    return x
+    return pooled_head(net, staged(net, x, block, depths, CHANNELS), num_classes)
 
 
 MODELS = {
-    name: partial(resnet, block=block, depths=depths) for name, (block, depths) in (TABLE | PAPER | WIDER).items()
+    name: partial(resnet, block=block, depths=depths)
+    for name, (block, depths) in (TABLE | PLAIN | PAPER | WIDER).items()
 } | {f"{name}_cifar": partial(resnet_cifar, block=block, depths=depths) for name, (block, depths) in TABLE.items()}
