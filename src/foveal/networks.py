@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,8 +16,8 @@ from foveal import anatomy, zoo
 from foveal.anatomy import Anatomy
 from foveal.errors import DataError, FovealError, GraphError, UnknownName, UsageError
 from foveal.graph import Graph
-from foveal.shapes import Shape
-from foveal.text import printable
+from foveal.shapes import Shape, text
+from foveal.text import plural, printable
 from foveal.tracing import Traced
 
 FORMS = (
@@ -46,7 +47,7 @@ def inspect(network: Any, input_shape: Shape | None = None) -> Anatomy:
     return anatomy.count(found.graph, frozen=found.frozen, notes=found.notes)
 
 
-def parse(text: str) -> Graph:
+def parse(line: str) -> Graph:
     """The network that a line of notation describes; ``foveal.notation`` has its grammar.
 
     >>> parse("32x32x3 > conv 16 3x3 same relu").parameters()
@@ -54,7 +55,7 @@ def parse(text: str) -> Graph:
     """
     from foveal import notation
 
-    return notation.parse(text)
+    return notation.parse(line)
 
 
 def read_network(network: Any, input_shape: Shape | None = None) -> Traced:
@@ -64,7 +65,7 @@ def read_network(network: Any, input_shape: Shape | None = None) -> Traced:
     if isinstance(network, Traced):
         return network
     if isinstance(network, Graph):
-        return Traced(network if input_shape is None else network.with_input(input_shape))
+        return Traced(network if input_shape is None else _resized(network, input_shape))
     if _is_module(network):
         if input_shape is None:
             raise UsageError("a PyTorch module does not say what it takes; give its input, such as --input 3x224x224")
@@ -74,10 +75,19 @@ def read_network(network: Any, input_shape: Shape | None = None) -> Traced:
     raise UsageError(f"{type(network).__name__} is no network; expected a Graph, a torch.nn.Module, or {FORMS}")
 
 
+def _resized(graph: Graph, input_shape: Shape) -> Graph:
+    """`graph` on another input with as many axes: 32x32 would make a signal of 32 channels of a picture."""
+    sizes = len(graph.input_shape)
+    if isinstance(input_shape, tuple) and len(input_shape) != sizes:
+        given = f"{'x'.join(map(str, input_shape)):.40}"
+        raise UsageError(f"{graph.name} takes {plural(sizes, 'size')}, as in {text(graph.input_shape)}, not {given}")
+    return graph.with_input(input_shape)
+
+
 def _named(name: str, input_shape: Shape | None) -> Any:
     """A graph, a traced network or a module from its name."""
     path = Path(name)
-    if ">" in name or "→" in name:
+    if ">" in name or "→" in name or re.match(r"\s*\d+x\d", name):
         return parse(name)
     if name.endswith(".onnx"):
         from foveal.tracing.onnx_file import read_onnx
@@ -89,7 +99,7 @@ def _named(name: str, input_shape: Shape | None) -> Any:
         return _made(name)
     if name in zoo.list_models():
         return zoo.create_graph(name)
-    if path.is_dir():
+    if name and path.is_dir():
         from foveal.bundle import MAIN, read_graph
 
         return read_graph(path if (path / MAIN).exists() else path / "bundle")
@@ -148,8 +158,13 @@ def _imported(place: str) -> Any:
 
 def _attribute(module: Any, name: str) -> Any:
     if not hasattr(module, name):
-        raise UnknownName(f"factory in {module.__name__}", name, (n for n in vars(module) if not n.startswith("_")))
+        raise UnknownName(f"factory in {module.__name__}", name, _factories(module))
     return getattr(module, name)
+
+
+def _factories(module: Any) -> list[str]:
+    """What `module` itself defines that can be called."""
+    return [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
 
 
 def _run(where: str, code: Callable[[], Any]) -> Any:
@@ -159,11 +174,11 @@ def _run(where: str, code: Callable[[], Any]) -> Any:
     except FovealError:
         raise
     except (Exception, SystemExit) as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise UsageError(
-            f"{where} raised {type(error).__name__}: {printable(str(error)) or 'no message'} "
-            f"({printable(Path(last.filename).name)}, line {last.lineno})"
-        ) from error
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if frame.filename != __file__ and not frame.filename.startswith("<frozen")]
+        place = f" ({printable(Path(theirs[-1].filename).name)}, line {theirs[-1].lineno})" if theirs else ""
+        message = printable(str(error)) or "no message"
+        raise UsageError(f"{where} raised {type(error).__name__}: {message}{place}") from error
 
 
 def _is_module(value: Any) -> bool:

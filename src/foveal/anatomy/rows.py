@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveal.anatomy.sight import lattices
 from foveal.anatomy.warnings import Warning, find_warnings
-from foveal.errors import MissingExtra
+from foveal.errors import MissingExtra, UnknownName
 from foveal.fields import Field, Lattice
 from foveal.graph import INPUT, Graph, Node
 from foveal.ops import Opaque
@@ -186,9 +186,11 @@ class Anatomy:
         """A bar for each node that has any of `by`: a counted attribute of `Row`, e.g. ``"parameters"``."""
         import matplotlib.pyplot as plt
 
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        if by not in COUNTED:
+            raise UnknownName("count", by, COUNTED)
         shown = [row for row in self.rows if getattr(row, by)]
+        if ax is None:
+            _, ax = plt.subplots(figsize=(6.4, max(4.8, 0.2 * len(shown))), layout="constrained")
         ax.barh([row.name for row in shown], [getattr(row, by) for row in shown], color="#1668b0")
         ax.invert_yaxis()
         ax.set_xlabel(by)

@@ -114,6 +114,8 @@ def lattice_svg(graph: Graph, node: str, *, axis: int = -1) -> str:
     UnknownName, GraphError : no such node or axis; a layer that reads too many cells to be drawn.
     """
     rank = len(graph.input_shape) - 1
+    if not rank:
+        raise GraphError(f"{graph.name} takes {graph.input_shape[0]} values in a row: there are no axes to see along")
     if not -rank <= axis < rank:
         raise GraphError(f"axis {axis}: the input of {graph.name} has {rank} spatial axes, counted from 0")
     path = _path(graph, check_node(graph, node), axis % rank)

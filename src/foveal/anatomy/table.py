@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from foveal.notation import words
 from foveal.ops import Opaque
 from foveal.shapes import text
-from foveal.text import csv_cell, markdown, printable
+from foveal.text import csv_cell, markdown, plural, printable
 
 if TYPE_CHECKING:
     from foveal.anatomy.rows import Anatomy, Row
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SORTABLE = ("name", "op", "parameters", "buffers", "macs", "other_ops", "activation_bytes")
 _HEAD = ("name", "op", "output", "parameters", "MACs", "other", "activation", "field")
+_SPARE = (6, 5, 8, 1, 7, 2)  # columns that a narrow terminal does without, the first to go first
 _UNITS = ((10**12, " T"), (10**9, " G"), (10**6, " M"), (10**3, " K"))
 _BYTES = ((2**40, " TiB"), (2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"))
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -70,10 +71,13 @@ def table_lines(anatomy: Anatomy, rows: Sequence[Row], by: str = "macs") -> list
         name, op, shape = printable(row.name), op_text(anatomy.graph, row), text(row.output_shape)
         counts = f"{row.parameters:,}", four_digits(row.macs), four_digits(row.other_ops)
         rest = size_text(row.activation_bytes), _field(row), f"{100 * share:4.1f} % {bar(share)}" if share else ""
-        lines.append([name, op, shape, *("" if count == "0" else count for count in counts), *rest])
+        shown = ["" if count == "0" else count for count in counts]
+        if _is_opaque(anatomy.graph, row):
+            shown[1:] = "?", "?"
+        lines.append([name, op, shape, *shown, *rest])
     totals = anatomy.totals
     lines.append([
-        "total", f"{totals.nodes} nodes", "", f"{totals.parameters:,}", four_digits(totals.macs),
+        "total", plural(totals.nodes, "node"), "", f"{totals.parameters:,}", four_digits(totals.macs),
         four_digits(totals.other_ops), size_text(totals.activation_bytes), "", "",
     ])  # fmt: skip
     return lines
@@ -87,6 +91,10 @@ def op_text(graph: Graph, row: Row) -> str:
     if isinstance(node.op, Opaque):
         return printable(node.op.label, limit=30)
     return words.write(node.op, graph.input_shapes(node)[0]) if type(node.op) in words.BY_OP else row.op.lower()
+
+
+def _is_opaque(graph: Graph, row: Row) -> bool:
+    return row.name in graph.by_name and isinstance(graph.by_name[row.name].op, Opaque)
 
 
 def _field(row: Row) -> str:
@@ -117,13 +125,18 @@ def csv_table(rows: Sequence[Row]) -> str:
     return buffer.getvalue().rstrip("\n")
 
 
-def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """The cells under one another: the first three columns and the last two to the left, numbers to the right."""
+def aligned(lines: Sequence[Sequence[str]], width: int | None = None) -> tuple[list[str], list[str]]:
+    """The cells under one another, and the heads of the columns left out for the lines to fit `width`.
+
+    The first three columns and the last two stand to the left, numbers to the right.
+    """
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    left = {0, 1, 2, len(widths) - 2, len(widths) - 1}
-    return [
-        "  ".join(cell.ljust(width) if i in left else cell.rjust(width) for i, (cell, width) in enumerate(
-            zip(line, widths, strict=True)
-        )).rstrip()
+    left, kept = {0, 1, 2, len(widths) - 2, len(widths) - 1}, list(range(len(widths)))
+    for spare in _SPARE:
+        if width is not None and sum(widths[i] + 2 for i in kept) - 2 > width:
+            kept.remove(spare)
+    fitted = [
+        "  ".join(line[i].ljust(widths[i]) if i in left else line[i].rjust(widths[i]) for i in kept).rstrip()
         for line in lines
-    ]  # fmt: skip
+    ]
+    return fitted, [head for i, head in enumerate(lines[0]) if i not in kept]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from foveal import ops
 from foveal.fields import Field, Lattice
@@ -51,7 +51,8 @@ def find_warnings(graph: Graph, seen: Mapping[str, Field]) -> list[Warning]:
         xs = graph.input_shapes(node)
         if node.name not in needed:
             found.append(Warning("unread-node", node.name, "no output depends on it; drop it, or read it somewhere"))
-        found += _unread_cells(node.name, graph.shapes[node.name], readers[node.name])
+        if node.name not in graph.outputs:
+            found += _unread_cells(node.name, graph.shapes[node.name], readers[node.name])
         found += _even_same(node)
         found += _checkerboard(node, xs)
         found += _misaligned(node, tuple(seen[name] for name in node.inputs))
@@ -66,31 +67,48 @@ def _unread_cells(name: str, shape: Shape, readers: list[Node]) -> Iterator[Warn
     windows = [node.op for node in readers if isinstance(node.op, _WINDOWED)]
     if not windows or len(windows) < len(readers):
         return
+    tails: dict[tuple[int, int], list[str]] = {}
+    gaps: dict[tuple[int, int], list[str]] = {}
     for axis, (cells, noun) in enumerate(zip(shape[1:], _AXES[len(shape) - 1], strict=True)):
         reaches = [_reach(op, shape, axis) for op in windows]
-        end = max(reach for reach, _ in reaches)
-        gaps = min(gap for _, gap in reaches)
-        nodes = " and ".join(node.name for node in readers)
-        if end < cells:
-            lost = f"{noun[:-1]} {end}" if cells - end == 1 else f"{noun} {end} to {cells - 1}"
-            reason = f"{lost} of its {text(shape)} are read by nobody, since the stride of {nodes} does not divide; "
-            yield Warning("unread-cells", name, reason + "change the size, the padding or the stride")
-        if gaps > 0:
-            reason = (
-                f"{gaps} of every {gaps + 1} {noun} or so are read by nobody, since the stride of {nodes} is larger "
-            )
-            yield Warning("unread-cells", name, reason + "than its window")
+        end = max(reach.end for reach in reaches)
+        gap = min(reach.gap for reach in reaches) if len({reach.grid for reach in reaches}) == 1 else 0
+        if cells - end > gap:
+            tails.setdefault((end, cells - 1), []).append(noun)
+        if gap:
+            gaps.setdefault((gap, reaches[0].grid[0]), []).append(noun)
+    nodes = " and ".join(node.name for node in readers)
+    for (first, last), nouns in tails.items():
+        lost = f"{_singular(nouns)} {first}" if first == last else f"{' and '.join(nouns)} {first} to {last}"
+        verb = "is" if first == last and len(nouns) == 1 else "are"
+        reason = f"{lost} of its {text(shape)} {verb} read by nobody, since the stride of {nodes} does not divide; "
+        yield Warning("unread-cells", name, reason + "change the size, the padding or the stride")
+    for (gap, step), nouns in gaps.items():
+        lost = f"{gap} of every {step} {' and '.join(nouns)} of its {text(shape)} {'is' if gap == 1 else 'are'} read by"
+        yield Warning("unread-cells", name, f"{lost} nobody, since the stride of {nodes} is larger than the window")
 
 
-def _reach(op: Windowed, x: Shape, axis: int) -> tuple[int, int]:
-    """The end of the last window along an axis, and the cells between two windows."""
+def _singular(nouns: list[str]) -> str:
+    return " and ".join(noun[:-1] for noun in nouns)
+
+
+class _Reach(NamedTuple):
+    """Of windows along an axis: the end of the last, the cells between two, and the stride with its phase."""
+
+    end: int
+    gap: int
+    grid: tuple[int, int]
+
+
+def _reach(op: Windowed, x: Shape, axis: int) -> _Reach:
     rank = len(x) - 1
     stride, dilation = op.stride or op.kernel_size, getattr(op, "dilation", 1)
     sides = resolve_padding(getattr(op, "padding", 0), x[1:], op.kernel_size, stride, dilation)
     span = window(per_axis(op.kernel_size, rank)[axis], per_axis(dilation, rank)[axis])
-    step = per_axis(stride, rank)[axis]
+    step, before = per_axis(stride, rank)[axis], sides[axis][0]
     outputs = op.output_shape((getattr(op, "groups", 1), *x[1:]))[axis + 1]
-    return (outputs - 1) * step - sides[axis][0] + span, (step - span) * (outputs > 1)
+    gap = max(0, step - span) if outputs > 1 else 0
+    return _Reach((outputs - 1) * step - before + span, gap, (step, before % step))
 
 
 def _even_same(node: Node) -> Iterator[Warning]:
@@ -130,7 +148,8 @@ def _misaligned(node: Node, fields: tuple[Field, ...]) -> Iterator[Warning]:
         middles = sorted({axis.start + (axis.size - 1) / 2 for axis in plain})
         if len(middles) > 1:
             reason = f"unit 0 of its inputs looks at cells {' and '.join(f'{m:g}' for m in middles)} of the picture: "
-            advice = f"the branches are {middles[-1] - middles[0]:g} cells apart; pad them alike on both sides"
+            apart = f"{middles[-1] - middles[0]:g} cell" + "s" * (middles[-1] - middles[0] != 1)
+            advice = f"the branches are {apart} apart; pad them alike on both sides"
             yield Warning("misaligned", node.name, reason + advice)
             return
 
@@ -144,7 +163,7 @@ def _heavy(node: Node, graph: Graph, total: int) -> Iterator[Warning]:
     if mine < _MOST * total or source is None or math.prod(source[1:]) == 1:
         return
     pooled = sum(math.prod(shape) for shape in node.op.parameters((source[0],)).values())
-    reason = f"holds {mine:,} of {total:,} parameters ({100 * mine / total:.0f} %), since it reads all {text(source)} "
+    reason = f"holds {mine:,} of {total:,} parameters ({100 * mine / total:.1f} %), since it reads all {text(source)} "
     advice = f"values; after a global average pooling it would have {pooled:,}"
     yield Warning("heavy-layer", node.name, reason + advice)
 
@@ -186,8 +205,6 @@ def _is_gate(graph: Graph, node: Node) -> bool:
 
 def _opaque(node: Node) -> Iterator[Warning]:
     if isinstance(node.op, ops.Opaque):
-        reason = f"{printable(node.op.label)} was seen from outside only; "
         held = sum(math.prod(shape) for shape in node.op.weights)
-        yield Warning(
-            "opaque", node.name, reason + f"the totals count its {plural(held, 'parameter')} but not its work"
-        )
+        kept = f"count its {plural(held, 'parameter')} but not its work" if held else "leave out its work"
+        yield Warning("opaque", node.name, f"{printable(node.op.label)} was seen from outside only; the totals {kept}")

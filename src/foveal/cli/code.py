@@ -15,10 +15,11 @@ def code(
     out: Annotated[Path | None, typer.Option(help="The file to write.", show_default="stdout")] = None,
 ) -> None:
     """Write a network as a readable source file with no Foveal in it."""
-    from foveal.cli.show import deliver
+    from foveal.cli.show import deliver, foreign_code
     from foveal.networks import read_network
     from foveal.shapes import read_shape
     from foveal.source import write_code
 
-    graph = read_network(model, read_shape(input) if input else None).graph
+    with foreign_code():
+        graph = read_network(model, read_shape(input) if input else None).graph
     deliver(write_code(graph, framework), out)

@@ -31,7 +31,7 @@ def inspect(
     by: Annotated[str, typer.Option(help="macs or parameters: what the bars are shares of.")] = "macs",
     explain: Annotated[bool, typer.Option("--explain", help="Print each number's arithmetic.")] = False,
     versus: Annotated[str | None, typer.Option("--vs", help="Another network to compare with.")] = None,
-    at: Annotated[str | None, typer.Option(help="What one unit sees: NODE[y,x].")] = None,
+    at: Annotated[str | None, typer.Option(help="What one unit sees: NODE\\[y,x].")] = None,
     on: Annotated[Path | None, typer.Option(help="With --at: draw it on this photo, into --out.")] = None,
     lattice: Annotated[str | None, typer.Option(help="Draw (SVG) how the field of this node grows.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Memory for this many images.")] = None,
@@ -41,7 +41,7 @@ def inspect(
 ) -> None:
     """Count a network: shapes, parameters, MACs, memory, receptive fields, and why."""
     from foveal.anatomy import sight_drawing
-    from foveal.cli.show import deliver
+    from foveal.cli.show import deliver, foreign_code, terminal_width
     from foveal.errors import UsageError
     from foveal.networks import inspect as count
     from foveal.shapes import read_shape
@@ -52,10 +52,18 @@ def inspect(
         raise UsageError(f"--by {by!r:.40}; expected macs or parameters")
     if on and not (at and out):
         raise UsageError("--on draws one unit's field on a photo: give --at NODE[y,x] and --out picture.png, too")
+    if len(asked := [name for name, value in (("--vs", versus), ("--at", at), ("--lattice", lattice)) if value]) > 1:
+        raise UsageError(f"{' and '.join(asked)}: each gives an answer of its own; ask for one at a time")
+    if asked and format not in (allowed := ("table",) if lattice else ("table", "json")):
+        raise UsageError(
+            f"{asked[0]} does not go with --format {format}; leave it out" + " or say json" * len(allowed[1:])
+        )
     shape = read_shape(input) if input else None
-    anatomy = count(model, shape)
-    if versus:
-        deliver(_difference(anatomy, count(versus, shape), format), out)
+    with foreign_code():
+        anatomy = count(model, shape)
+        other = count(versus, shape) if versus else None
+    if other:
+        deliver(_difference(anatomy, other, format), out)
     elif at:
         _at(anatomy.graph, at, on, format, out)
     elif lattice:
@@ -63,7 +71,8 @@ def inspect(
     else:
         rows = _rows(anatomy, depth, sort)
         memory = _memory(anatomy, batch, optimizer, precision, fit)
-        deliver(_rendered(anatomy, rows, memory, format, explain, depth, by), out)
+        width = None if out else terminal_width()
+        deliver(_rendered(anatomy, rows, memory, format, explain, depth, by, width), out)
 
 
 def _rows(anatomy: Anatomy, depth: int | None, sort: str | None) -> Sequence[Row]:
@@ -85,6 +94,7 @@ def _rendered(
     explain: bool,
     depth: int | None,
     by: str,
+    width: int | None,
 ) -> str:
     from foveal.anatomy.table import csv_table, markdown_table
 
@@ -104,25 +114,31 @@ def _rendered(
         from foveal.anatomy.page import page
 
         return page(anatomy)
-    return "\n".join(_table(anatomy, rows, memory, explain, by))
+    return "\n".join(_table(anatomy, rows, memory, explain, by, width))
 
 
-def _table(anatomy: Anatomy, rows: Sequence[Row], memory: dict[str, Any], explain: bool, by: str) -> Iterator[str]:
+def _table(
+    anatomy: Anatomy, rows: Sequence[Row], memory: dict[str, Any], explain: bool, by: str, width: int | None
+) -> Iterator[str]:
     from foveal.anatomy.table import aligned, table_lines
     from foveal.shapes import text
 
     formulas = dict(_formulas(anatomy)) if explain else {}
     yield f"{anatomy.graph.name}, input {text(anatomy.graph.input_shape)}"
-    lines = aligned(table_lines(anatomy, rows, by))
+    lines, left_out = aligned(table_lines(anatomy, rows, by), width)
     yield lines[0]
     for row, line in zip(rows, lines[1:-1], strict=True):
         yield line
         yield from (f"    {formula}" for formula in formulas.get(row.name, ()))
     yield lines[-1]
+    if left_out:
+        yield f"(no room for {', '.join(left_out)}: widen the window, or see --format html or csv)"
     yield ""
     yield from _totals(anatomy)
     yield from (f"{key}: {value}" for key, value in _said(memory))
-    yield from (f"warning  {warning.node}: {warning.text}" for warning in anatomy.warnings)
+    for warning in anatomy.warnings:
+        if warning.kind != "opaque" or not anatomy.notes:  # the reader's notes say it, and why
+            yield f"warning  {warning.node}: {warning.text}"
     yield from (f"note     {note}" for note in anatomy.notes)
 
 
@@ -138,11 +154,14 @@ def _formulas(anatomy: Anatomy) -> Iterator[tuple[str, list[str]]]:
 def _totals(anatomy: Anatomy) -> Iterator[str]:
     from foveal.anatomy.memory import inference
     from foveal.anatomy.table import four_digits, size_text
+    from foveal.text import plural
 
     totals = anatomy.totals
     frozen = f", {totals.frozen:,} of them frozen" if totals.frozen else ""
     yield f"parameters: {totals.parameters:,}{frozen}; buffers: {totals.buffers:,}"
-    yield f"work for one image: {totals.macs:,} MACs ({four_digits(2 * totals.macs)} FLOPs), {totals.other_ops:,} other"
+    missing = f"; not counted: the work of {plural(totals.opaque, 'opaque step')}" if totals.opaque else ""
+    work = f"{totals.macs:,} MACs ({four_digits(2 * totals.macs)} FLOPs), {totals.other_ops:,} other"
+    yield f"work for one image: {work}{missing}"
     yield "on disk: " + ", ".join(f"{name} {size_text(size)}" for name, size in totals.bytes_on_disk.items())
     run = inference(anatomy.graph)
     peak = f"{size_text(run.activations)} activations at {run.node}"
@@ -189,14 +208,13 @@ def _said(memory: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 def _difference(a: Anatomy, b: Anatomy, format: str) -> str:
     from foveal.anatomy.diff import compare
-    from foveal.errors import UsageError
 
     found = compare(a, b)
     if format == "json":
         return json.dumps(found.to_json())
-    if format != "table":
-        raise UsageError(f"--vs prints a table or json, not {format}")
     names = a.graph.name, b.graph.name
+    if names[0] == names[1]:
+        names = f"{names[0]} (first)", f"{names[1]} (second)"
     lines = [f"{names[0]} against {names[1]}: {len(found.different)} rows differ, "
              f"{len(found.pairs) - len(found.different)} are the same"]  # fmt: skip
     lines += [line for pair in found.different for line in _pair_lines(pair, names)]

@@ -13,7 +13,7 @@ def layer(
     input: Annotated[str, typer.Option(help="What goes in, e.g. 32x32x3.")] = "32x32x3",
     filters: Annotated[int, typer.Option(help="Output channels; units of a dense layer.")] = 16,
     kernel: Annotated[str, typer.Option(help="3, or 3x5.")] = "3",
-    stride: Annotated[str | None, typer.Option(help="2, or 2x1. [default: 1; the kernel for pooling]")] = None,
+    stride: Annotated[str | None, typer.Option(help="2, or 2x1; by default 1, for pooling the kernel.")] = None,
     padding: Annotated[str, typer.Option(help="1, or 1x2, or same.")] = "0",
     dilation: Annotated[str, typer.Option(help="2, or 2x1.")] = "1",
     groups: Annotated[int, typer.Option(help="Groups of channels.")] = 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -38,6 +39,16 @@ def deliver(content: str, path: Path | None) -> None:
 
         write_atomic(path, content.rstrip("\n") + "\n")
         tell(f"wrote {printable(path)}")
+
+
+def foreign_code() -> contextlib.AbstractContextManager[Any]:
+    """While a model's own code runs: what it prints goes to stderr, since stdout is for the answer."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; None where it is a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @contextlib.contextmanager

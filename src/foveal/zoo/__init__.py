@@ -16,8 +16,8 @@ from foveal.zoo import (
     inception_v3,
     lectures,
     lenet,
-    mobilenet,
     mobilenet_v1,
+    mobilenet_v2,
     mobilenet_v3,
     preact,
     resnet,
@@ -35,7 +35,7 @@ Author = Callable[..., str | tuple[str, ...]]
 
 _FAMILIES = (
     *(lenet, alexnet, zfnet, vgg, googlenet, inception_v3, xception, resnet, preact, densenet, senet),
-    *(squeezenet, mobilenet_v1, mobilenet, mobilenet_v3, shufflenet_v1, shufflenet_v2, efficientnet),
+    *(squeezenet, mobilenet_v1, mobilenet_v2, mobilenet_v3, shufflenet_v1, shufflenet_v2, efficientnet),
     lectures,
 )
 _MODELS: dict[str, Author] = {name: author for family in _FAMILIES for name, author in family.MODELS.items()}

@@ -16,8 +16,6 @@ from foveal.graph import Builder
 from foveal.ops import AdaptiveAvgPool, AvgPool, BatchNorm, Concat, Dense, Flatten, MaxPool, Relu
 from foveal.shapes import Size
 
-Block = Callable[[Builder, str], str]
-
 conv = partial(conv_bn, activation=Relu(), norm=BatchNorm(eps=1e-3))
 AROUND = AvgPool(3, stride=1, padding=1, count_padding=True)
 ROW, COLUMN = (1, 7), (7, 1)
@@ -49,7 +47,7 @@ def _top(net: Builder, x: str, num_classes: int) -> str:
     return pooled_head(net, _stage(net, x, 3, [_halve_again, _fans, _fans]), num_classes, dropout=0.5)
 
 
-def _stage(net: Builder, x: str, stage: int, blocks: list[Block]) -> str:
+def _stage(net: Builder, x: str, stage: int, blocks: list[Callable[[Builder, str], str]]) -> str:
     for i, block in enumerate(blocks, start=1):
         with net.scope(f"stage{stage}.block{i}"):
             x = block(net, x)
