@@ -1,7 +1,7 @@
 """Integer arithmetic of sliding windows: how large an output is, what padding does, what fits.
 
 Sizes are per spatial axis and in cells. The formula throughout is Dumoulin & Visin (2016), "A guide to convolution
-arithmetic for deep learning", relationship 14: ``(i + before + after - d*(k - 1) - 1) / s + 1``.
+arithmetic for deep learning", relationship 15: ``(i + before + after - d*(k - 1) - 1) / s + 1``.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def transposed_size(
 ) -> int:
     """Cells that a transposed convolution spreads `size` cells over: ``(i - 1)*s + d*(k - 1) + 1 + extra - padding``.
 
-    `extra` is PyTorch's ``output_padding``; Dumoulin & Visin (2016), relationship 13.
+    `extra` is PyTorch's ``output_padding``; Dumoulin & Visin (2016), relationship 14.
 
     Raises
     ------

@@ -32,8 +32,13 @@ def test_every_op_is_translated() -> None:
 @pytest.mark.parametrize("name", list_models())
 def test_every_network_is_written(name: str) -> None:
     text = write_code(create_graph(name), "keras")
-    defined = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    defined = [node.name for node in functions]
     assert defined[-1] == name and len(set(defined)) == len(defined)
+    for function in functions:
+        read = {node.id for part in function.body for node in ast.walk(part) if isinstance(node, ast.Name)}
+        unread = {argument.arg for argument in function.args.args} - read
+        assert not unread, f"{function.name} does nothing with {unread}"
 
 
 def test_a_small_network_reads_well() -> None:

@@ -88,7 +88,7 @@ def share(root: Unit, words: Words, taken: set[str]) -> list[Block]:
         siblings = Counter(_stem(unit) for unit in level)
         for unit in level:
             gathered(unit, alone=siblings[_stem(unit)] == 1, growing=words.classes)
-        for group in _groups(level):
+        for group in _groups(level, words):
             if _stands_where_it_is(group, words):
                 for unit in group:
                     callers[id(unit)].calls = (Call("", form="unit"),)
@@ -110,14 +110,14 @@ def _stands_where_it_is(group: list[Unit], words: Words) -> bool:
     return len(group) == 1 and not (words.classes and (not unit.chain or any(step.count > 2 for step in unit.steps)))
 
 
-def _groups(units: list[Unit]) -> list[list[Unit]]:
+def _groups(units: list[Unit], words: Words) -> list[list[Unit]]:
     """Units of one structure together, the most complete first."""
     alike: dict[object, list[Unit]] = defaultdict(list)
     for unit in units:
         alike[_structure(unit)].append(unit)
     groups: list[list[Unit]] = []
     for members in sorted(alike.values(), key=lambda members: -len(members[0].steps)):
-        home = next((group for group in groups if _absorbs(group, members[0])), None)
+        home = next((group for group in groups if _absorbs(group, members[0], words)), None)
         if home is None:
             groups.append(list(members))
         else:
@@ -135,7 +135,7 @@ def _kind(step: Step) -> object:
     return unit, tuple(sorted(step.growth.items())), tuple(calls)
 
 
-def _absorbs(group: list[Unit], small: Unit) -> bool:
+def _absorbs(group: list[Unit], small: Unit, words: Words) -> bool:
     """Whether `small` is the group's first unit with a few steps passed by."""
     big = group[0]
     names = {step.name for step in small.steps}
@@ -144,6 +144,8 @@ def _absorbs(group: list[Unit], small: Unit) -> bool:
         return False
     if any(step.dead or step.owner or (len(step.inputs) > 1 and not _sums(step)) for step in missing):
         return False
+    if not words.classes and any(Call("", form="unit") in step.calls for step in missing):
+        return False  # a function holds the steps of such a unit itself, and one switch cannot go around them
     present = {tuple(step.name in {s.name for s in unit.steps} for unit in [*group, small]) for step in big.steps}
     if len(present - {(True,) * (len(group) + 1)}) > MOST_SWITCHES:
         return False
