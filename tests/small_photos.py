@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -95,3 +96,27 @@ def partials(folder: Path) -> list[str]:
     """Files that a writer should have removed: locks, temporary files, weights that no bundle names."""
     found = [str(path.relative_to(folder)) for path in folder.rglob(".*")]
     return found + [str(path) for path in (folder / "bundle").glob("model-*")][1:]
+
+
+def on_terminal(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """Exit code and everything shown, with stdout and stderr a terminal."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "160", **(env or {})},
+    )
+    os.close(follower)
+    shown = bytearray()
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:  # Linux says so that the other side has closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    return process.wait(60), shown.decode("utf-8", "replace")

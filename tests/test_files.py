@@ -190,3 +190,18 @@ def test_a_folder_that_cannot_hold_a_lock_is_an_output_error(tmp_path: Path) -> 
     (tmp_path / ".lock").mkdir()
     with pytest.raises(OutputError, match=r"cannot be written \(Is a directory\)"), locked(tmp_path):
         pass
+
+
+def test_a_link_stays_and_what_is_no_file_is_written_to(tmp_path: Path) -> None:
+    """As root, replacing ``/dev/null`` by a file would break the machine."""
+    (tmp_path / "link").symlink_to("real.txt")
+    write_atomic(tmp_path / "link", "through")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real.txt").read_text() == "through"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomic(tmp_path / "pipe", "down the pipe")
+        assert os.read(reader, 100) == b"down the pipe"
+    finally:
+        os.close(reader)
+    assert (tmp_path / "pipe").is_fifo() and sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe", "real.txt"]

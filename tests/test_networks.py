@@ -39,6 +39,10 @@ def number():
     return 7
 
 
+def wants(width):
+    return width
+
+
 instance = good()
 constant = 5
 """
@@ -89,13 +93,15 @@ def test_factories_that_fail(factories: Path, tmp_path: Path) -> None:
         "leaves": r"nets_for_test.py:leaves raised SystemExit: 3",
         "number": r"nets_for_test.py:number gave int; expected a torch.nn.Module or a foveal.Graph",
         "constant": r"constant is no function",
+        "wants": r"wants raised TypeError: wants\(\) missing 1 required positional argument: 'width'$",
+        "": r"unknown factory in nets_for_test ''; known: broken, good, graph, leaves, number, wants",
         "god": r"unknown factory in nets_for_test 'god'; did you mean good",
     }.items():
         with pytest.raises(UsageError, match=said):
             inspect(f"{factories}:{name}", (3, 8, 8))
     with pytest.raises(UsageError, match=r"gone.py: no such file"):
         inspect(f"{tmp_path}/gone.py:make")
-    with pytest.raises(UsageError, match="raised ModuleNotFoundError: No module named 'surely_no_module'"):
+    with pytest.raises(UsageError, match=r"raised ModuleNotFoundError: No module named 'surely_no_module'$"):
         inspect("surely_no_module:make")
     with pytest.raises(UsageError, match="give its input, such as --input 3x224x224"):
         inspect(f"{factories}:good")
@@ -132,6 +138,13 @@ def test_names_that_name_nothing(tmp_path: Path) -> None:
         inspect(tmp_path / "photo.jpg")
     with pytest.raises(FovealError, match="no bundle here"):
         inspect(tmp_path)
+    for nothing in ("", " "):
+        with pytest.raises(UsageError, match="no network was named"):
+            inspect(nothing)
+    with pytest.raises(GraphError, match="column 8: read the end, expected '>'"):
+        inspect("32x32x3")
+    with pytest.raises(UsageError, match="resnet18 takes 3 sizes, as in 224x224x3, not 32x32"):
+        inspect("resnet18", (32, 32))
     with pytest.raises(UsageError, match="int is no network; expected a Graph"):
         read_network(7)
     with pytest.raises(GraphError, match="c1"):

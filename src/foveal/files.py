@@ -17,18 +17,24 @@ _PARTIAL = ".foveal-partial"
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` under a temporary name, flush it to the disk, then rename it into place.
 
+    A link stays a link. A device or a pipe (``/dev/null``, ``/dev/stdout``) is written to, never replaced.
+
     Raises
     ------
     OutputError : the disk is full, the folder is read-only, ...; what stood at `path` before is untouched.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        partial.replace(target)
     except OSError as error:
         raise OutputError(_explain(path, error)) from error
     finally:

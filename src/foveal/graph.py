@@ -66,7 +66,9 @@ class Graph:
     def __post_init__(self) -> None:
         check_name(self.name, "network")
         if not _is_shape(self.input_shape):
-            raise GraphError(f"input_shape {self.input_shape!r:.80}; expected one to four whole numbers of at least 1")
+            raise GraphError(
+                f"input_shape {self.input_shape!r:.80}; expected one to four whole numbers from 1 to 10^12"
+            )
         if len(self.nodes) > MOST_NODES:
             raise GraphError(f"{len(self.nodes)} nodes; a graph has at most {MOST_NODES}")
         _check_names([node.name for node in self.nodes])

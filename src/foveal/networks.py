@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from foveal import anatomy, zoo
+from foveal import anatomy, shapes, zoo
 from foveal.anatomy import Anatomy
 from foveal.errors import DataError, FovealError, GraphError, UnknownName, UsageError
 from foveal.graph import Graph
-from foveal.shapes import Shape, text
+from foveal.shapes import Shape
 from foveal.text import plural, printable
 from foveal.tracing import Traced
 
@@ -47,7 +47,7 @@ def inspect(network: Any, input_shape: Shape | None = None) -> Anatomy:
     return anatomy.count(found.graph, frozen=found.frozen, notes=found.notes)
 
 
-def parse(line: str) -> Graph:
+def parse(text: str) -> Graph:
     """The network that a line of notation describes; ``foveal.notation`` has its grammar.
 
     >>> parse("32x32x3 > conv 16 3x3 same relu").parameters()
@@ -55,7 +55,7 @@ def parse(line: str) -> Graph:
     """
     from foveal import notation
 
-    return notation.parse(line)
+    return notation.parse(text)
 
 
 def read_network(network: Any, input_shape: Shape | None = None) -> Traced:
@@ -80,7 +80,9 @@ def _resized(graph: Graph, input_shape: Shape) -> Graph:
     sizes = len(graph.input_shape)
     if isinstance(input_shape, tuple) and len(input_shape) != sizes:
         given = f"{'x'.join(map(str, input_shape)):.40}"
-        raise UsageError(f"{graph.name} takes {plural(sizes, 'size')}, as in {text(graph.input_shape)}, not {given}")
+        raise UsageError(
+            f"{graph.name} takes {plural(sizes, 'size')}, as in {shapes.text(graph.input_shape)}, not {given}"
+        )
     return graph.with_input(input_shape)
 
 
@@ -103,6 +105,8 @@ def _named(name: str, input_shape: Shape | None) -> Any:
         from foveal.bundle import MAIN, read_graph
 
         return read_graph(path if (path / MAIN).exists() else path / "bundle")
+    if not name.strip():
+        raise UsageError(f"no network was named; expected {FORMS}")
     if path.exists():
         raise UsageError(f"{printable(name)}: a file of no known kind; expected {FORMS}")
     raise UnknownName("network", printable(name), zoo.list_models())
@@ -175,7 +179,8 @@ def _run(where: str, code: Callable[[], Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        theirs = [frame for frame in frames if frame.filename != __file__ and not frame.filename.startswith("<frozen")]
+        ours = {__file__, importlib.__file__}
+        theirs = [f for f in frames if f.filename not in ours and not f.filename.startswith("<frozen")]
         place = f" ({printable(Path(theirs[-1].filename).name)}, line {theirs[-1].lineno})" if theirs else ""
         message = printable(str(error)) or "no message"
         raise UsageError(f"{where} raised {type(error).__name__}: {message}{place}") from error

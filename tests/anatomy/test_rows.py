@@ -7,6 +7,7 @@ import pytest
 from matplotlib import pyplot
 
 from foveal.anatomy.rows import COUNTED, count, fold
+from foveal.errors import UnknownName
 from foveal.graph import Builder, Graph
 from foveal.ops import Conv, Dense, Flatten, GlobalAvgPool, Multiply, Opaque, Relu, Sigmoid
 from foveal.zoo import create_graph
@@ -118,6 +119,6 @@ def test_pandas_and_matplotlib() -> None:
     assert [bar.get_width() for bar in ax.patches] == [156, 2_416, 48_120, 10_164, 850]
     assert ax.get_xlabel() == "parameters"
     pyplot.close("all")
-    with pytest.raises(AttributeError):
+    with pytest.raises(UnknownName, match="unknown count 'nonsense'"):
         anatomy.plot(by="nonsense")
     pyplot.close("all")

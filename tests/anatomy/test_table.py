@@ -27,8 +27,25 @@ def test_the_lines() -> None:
     assert len(lines) == 1 + 12 + 1 and len({len(line) for line in lines}) == 1
     assert lines[1][0] == "c1" and lines[1][2:4] == ["28x28x6", "156"]
     assert lines[-1][0] == "total" and lines[-1][3] == "61,706"
-    text = aligned(lines)
+    text, left_out = aligned(lines)
+    assert left_out == []
     assert {line.index("28x28x6") for line in text if "28x28x6" in line} == {text[0].index("output")}
+
+
+def test_a_narrow_terminal_does_without_columns() -> None:
+    anatomy = count(create_graph("efficientnet_b0"))
+    lines = table_lines(anatomy, anatomy.rows)
+    for width, missing in ((80, "op other activation share of MACs"), (120, "other activation"), (200, "")):
+        text, left_out = aligned(lines, width)
+        assert max(map(len, text)) <= width and " ".join(left_out) == missing
+        assert all(line[0] in said for line, said in zip(lines, text, strict=True))
+
+
+def test_what_is_not_known_is_no_zero() -> None:
+    net = Builder("traced")
+    net(Opaque("sort", (3, 4, 4)), net.input(3, 4, 4), name="it")
+    anatomy = count(net.graph())
+    assert table_lines(anatomy, anatomy.rows)[1][3:6] == ["", "?", "?"]
 
 
 def test_sorting() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import foveal
-from small_photos import command, pieces, refused, run, save
+from small_photos import command, on_terminal, pieces, refused, run, save
 
 VERBS = ["train", "predict", "evaluate", "check", "demo"]
 
@@ -173,30 +171,6 @@ def test_check_as_json_is_what_python_gets(photo_folder: Path) -> None:
     expected = foveal.check(photo_folder).to_json()
     assert found.pop("seconds") > 0 and expected.pop("seconds")
     assert found == expected
-
-
-def on_terminal(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """Exit code and everything shown, with stdout and stderr a terminal."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        command(*arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=follower,
-        stderr=follower,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "160", **(env or {})},
-    )
-    os.close(follower)
-    shown = bytearray()
-    while True:
-        try:
-            part = os.read(leader, 65536)
-        except OSError:  # Linux says so that the other side has closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(leader)
-    return process.wait(60), shown.decode("utf-8", "replace")
 
 
 def test_a_terminal_gets_a_bar_with_the_speed_and_no_hostile_codes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from small_photos import run
+from small_photos import on_terminal, run
 
 SMALL = "32x32x3 > conv 8 3x3 same relu > conv 16 5x5 /2 same relu > flatten > dense 512 relu > dense 4 softmax"
 
@@ -24,7 +24,7 @@ def said(*words: str | Path) -> str:
 
 def test_a_table_with_its_totals_and_remarks() -> None:
     text = said("inspect", SMALL)
-    assert "2,103,156" in text and "holds 2,097,664 of 2,103,156 parameters (100 %)" in text
+    assert "2,103,156" in text and "holds 2,097,664 of 2,103,156 parameters (99.7 %)" in text
     assert "\x1b" not in text  # not a terminal
 
 
@@ -77,6 +77,47 @@ def test_two_networks() -> None:
     text = said("inspect", "resnet50_paper", "--vs", "resnet50")
     assert text.startswith("resnet50_paper against resnet50:") and "parameters: 25,557,032 | 25,557,032" in text
     assert json.loads(said("inspect", "lenet5", "--vs", "lenet5", "--format", "json"))["different"] == []
+    lines = said("inspect", "8x8x3 > conv 8 3", "--vs", "8x8x3 > conv 8 3 relu").splitlines()
+    assert lines[:2] == [
+        "network (first) against network (second): 1 of 2 rows differ",
+        "relu1 (Relu, 0 parameters): only in network (second)",
+    ]
+
+
+MODEL = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        print("building")
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        print("running")
+        return self.conv(x).sort().values
+"""
+
+
+def test_a_model_of_ones_own(tmp_path: Path) -> None:
+    """What it prints stays out of the answer; what was not recovered is said once, and is no zero."""
+    (tmp_path / "nets.py").write_text(MODEL)
+    words = ("inspect", f"{tmp_path / 'nets.py'}:Net", "--input", "3x8x8")
+    done = run(*words, "--format", "json")
+    assert json.loads(done.stdout)["totals"]["opaque"] == 1 and done.stderr == "building\nrunning\n"
+    text = said(*words)
+    assert "; not counted: the work of 1 opaque step" in text and text.count("seen from outside only") == 1
+
+
+def test_in_a_narrow_terminal() -> None:
+    code, text = on_terminal("inspect", "resnet50", env={"COLUMNS": "80"})
+    shown = text.splitlines()
+    assert code == 0 and max(map(len, shown)) <= 80
+    assert "(no room for op, other, activation, share of MACs: widen the window" in text
+
+
+def test_help_shows_what_is_in_brackets() -> None:
+    assert "NODE[y,x]" in said("inspect", "--help") and "for pooling" in said("layer", "--help")
 
 
 def test_into_a_file(tmp_path: Path) -> None:
@@ -103,6 +144,19 @@ def test_into_a_file(tmp_path: Path) -> None:
             "unknown optimizer 'adma'; did you mean adam",
         ),
         (["inspect", "8x8x3 > convv 3"], 4, "convv"),
+        (["inspect", "8x8x3 conv 3"], 4, "column 7: read 'conv', expected '>'"),
+        (["inspect", ""], 2, "no network was named; expected a zoo name"),
+        (["inspect", "lenet5", "--input", "32x32"], 2, "lenet5 takes 3 sizes, as in 32x32x1, not 32x32"),
+        (["inspect", "lenet5", "--vs", "vgg11", "--at", "c1[0,0]"], 2, "--vs and --at: each gives an answer of its"),
+        (
+            ["inspect", "lenet5", "--at", "c1[0,0]", "--format", "csv"],
+            2,
+            "--at does not go with --format csv; take table or json",
+        ),
+        (["inspect", "lenet5", "--explain", "--format", "csv"], 2, "--explain does not go with --format csv"),
+        (["inspect", "lenet5", "--depth", "1", "--format", "html"], 2, "--depth does not go with --format html"),
+        (["inspect", "784 > dense 10", "--lattice", "dense1"], 4, "takes 784 values in a row: there are no axes"),
+        (["layer", "--common", "--input", "784"], 4, "Conv takes a map such as 32x32x3, not 784"),
         (["inspect", "gone.json"], 3, "gone.json: cannot be read"),
         (["code", "lenet5", "--framework", "caffe"], 2, "unknown framework 'caffe'"),
         (["layer", "cnv"], 2, "unknown layer 'cnv'; did you mean conv"),

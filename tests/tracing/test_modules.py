@@ -228,6 +228,32 @@ def test_weights_computed_from_parameters_count_under_them() -> None:
     assert "parametrizations.weight.original" in traced.parameters_of.values()
 
 
+class LargestOverTime(nn.Module):
+    """As networks on text pool (Kim 2014): ``max`` gives places, too, which nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(3, 4, 5), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(x).max(-1).values)
+
+
+def test_the_largest_of_all_positions_is_a_global_pooling() -> None:
+    assert op_names(same_function(LargestOverTime(), (3, 20))) == ["Conv", "GlobalMaxPool", "Flatten", "Dense"]
+
+
+class Where(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.max(2)[1]
+
+
+def test_the_place_of_the_largest_is_opaque() -> None:
+    traced = trace(Where(), (3, 20))
+    (output,) = traced.graph.outputs
+    assert traced.graph.by_name["argmax"].op == Opaque("argmax", (3, 1)) and traced.graph.shapes[output] == (3,)
+
+
 def test_several_outputs() -> None:
     traced = trace(Several(), (3, 4, 4))
     assert traced.graph.outputs == ("a", "b", "flatten")

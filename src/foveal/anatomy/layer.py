@@ -50,13 +50,14 @@ def _against_dense(op: Conv, x: Shape, y: Shape) -> Iterator[str]:
 
 
 def common_lines(x: Shape) -> Iterator[str]:
-    """What the usual settings make of an input of shape `x`."""
+    """What the usual settings make of an input of shape `x`; ShapeError where that is no map."""
+    COMMON[0][0].output_shape(x)
     for op, meaning in COMMON:
         said = f"{type(op).__name__.lower()} {_settings(op)}"
         try:
             result = text(op.output_shape(x))
-        except ShapeError as error:
-            result = str(error)
+        except ShapeError:
+            result = "does not fit"
         yield f"{said:50} {text(x)} -> {result:14} {meaning}"
 
 

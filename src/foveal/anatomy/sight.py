@@ -98,9 +98,8 @@ def box(graph: Graph, name: str, index: Index, *, local: bool = False) -> Box:
     UnknownName, GraphError : as `cells`; an index outside the map or with another number of axes; an input that has no
         spatial axes.
     """
+    check_axes(graph)
     summary = lattices(graph, local=local)[check_node(graph, name)]
-    if not summary.axes:
-        raise GraphError(f"{graph.name} takes {graph.input_shape[0]} values in a row: there are no axes to see along")
     at = _position(summary, name, graph.shapes[name], index if isinstance(index, tuple) else (index,))
     axes = zip(cells(graph, name, local=local).axes, summary.axes, at, graph.input_shape[1:], strict=True)
     spans = tuple(_span(*axis) for axis in axes)  # type: ignore[arg-type]  # first is Cells, second Lattice
@@ -114,6 +113,13 @@ def through(op: Op, xs: tuple[Field, ...], shapes: tuple[Shape, ...], output: Sh
     if all(x.fits(shape) for x, shape in zip(xs, shapes, strict=True)):
         return op.local_field(*xs) if local else op.receptive_field(*xs)
     return Field.joined(tuple(x.whole() for x in xs)).unknown(output[1:])
+
+
+def check_axes(graph: Graph) -> int:
+    """How many spatial axes the input of `graph` has; GraphError if none."""
+    if len(graph.input_shape) == 1:
+        raise GraphError(f"{graph.name} takes {graph.input_shape[0]} values in a row: there are no axes to see along")
+    return len(graph.input_shape) - 1
 
 
 def check_node(graph: Graph, name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from foveal.anatomy.explain import AXES
-from foveal.anatomy.sight import MOST_CELLS, Index, box, check_node, lattices, through
+from foveal.anatomy.sight import MOST_CELLS, Index, box, check_axes, check_node, lattices, through
 from foveal.errors import DataError, GraphError
 from foveal.fields import Axis, Field, Lattice
 from foveal.graph import INPUT, Graph, Node
@@ -113,9 +113,7 @@ def lattice_svg(graph: Graph, node: str, *, axis: int = -1) -> str:
     ------
     UnknownName, GraphError : no such node or axis; a layer that reads too many cells to be drawn.
     """
-    rank = len(graph.input_shape) - 1
-    if not rank:
-        raise GraphError(f"{graph.name} takes {graph.input_shape[0]} values in a row: there are no axes to see along")
+    rank = check_axes(graph)
     if not -rank <= axis < rank:
         raise GraphError(f"axis {axis}: the input of {graph.name} has {rank} spatial axes, counted from 0")
     path = _path(graph, check_node(graph, node), axis % rank)

@@ -57,7 +57,7 @@ def find_warnings(graph: Graph, seen: Mapping[str, Field]) -> list[Warning]:
         found += _checkerboard(node, xs)
         found += _misaligned(node, tuple(seen[name] for name in node.inputs))
         found += _heavy(node, graph, parameters)
-        found += _narrow(node, graph, seen)
+        found += _narrow(node, graph, seen, readers)
         found += _opaque(node)
     return found
 
@@ -176,11 +176,13 @@ def _flattened_map(graph: Graph, node: Node) -> Shape | None:
     return graph.input_shapes(source)[0] if source is not None and isinstance(source.op, ops.Flatten) else None
 
 
-def _narrow(node: Node, graph: Graph, seen: Mapping[str, Field]) -> Iterator[Warning]:
+def _narrow(
+    node: Node, graph: Graph, seen: Mapping[str, Field], readers: Mapping[str, list[Node]]
+) -> Iterator[Warning]:
     """A global pooling, or an output, whose units each see less than the picture."""
     if isinstance(node.op, (ops.GlobalAvgPool, ops.GlobalMaxPool)):
         field, what = seen[node.inputs[0]], "each unit that it pools sees"
-        into_gate = _is_gate(graph, node)
+        into_gate = _is_gate(node, readers)
     else:
         field, what, into_gate = seen[node.name], "each of its units sees", node.name not in graph.outputs
     if into_gate or field.flat:
@@ -192,14 +194,16 @@ def _narrow(node: Node, graph: Graph, seen: Mapping[str, Field]) -> Iterator[War
             return
 
 
-def _is_gate(graph: Graph, node: Node) -> bool:
+def _is_gate(node: Node, readers: Mapping[str, list[Node]]) -> bool:
     """Whether a pooled value comes back as a factor: then the map beside it goes on by itself."""
-    reached = {node.name}
-    for later in graph.nodes:
-        if reached & {*later.inputs}:
+    reached, ahead = {node.name}, [node]
+    for near in ahead:  # which grows
+        for later in readers[near.name]:
             if isinstance(later.op, ops.Multiply):
                 return True
-            reached.add(later.name)
+            if later.name not in reached:
+                reached.add(later.name)
+                ahead.append(later)
     return False
 
 

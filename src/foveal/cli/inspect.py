@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from foveal.graph import Graph
 
 FORMATS = ("table", "json", "csv", "markdown", "svg", "html")
+_FORMATS_OF = {
+    **dict.fromkeys(("--vs", "--at", "--explain", "--batch", "--fit"), ("table", "json")),
+    "--lattice": ("table", "svg"),
+    "--sort": ("table", "json", "csv", "markdown"),
+    "--depth": ("table", "json", "csv", "markdown", "svg"),
+}
 
 
 def inspect(
@@ -52,12 +59,8 @@ def inspect(
         raise UsageError(f"--by {by!r:.40}; expected macs or parameters")
     if on and not (at and out):
         raise UsageError("--on draws one unit's field on a photo: give --at NODE[y,x] and --out picture.png, too")
-    if len(asked := [name for name, value in (("--vs", versus), ("--at", at), ("--lattice", lattice)) if value]) > 1:
-        raise UsageError(f"{' and '.join(asked)}: each gives an answer of its own; ask for one at a time")
-    if asked and format not in (allowed := ("table",) if lattice else ("table", "json")):
-        raise UsageError(
-            f"{asked[0]} does not go with --format {format}; leave it out" + " or say json" * len(allowed[1:])
-        )
+    asked = {"--vs": versus, "--at": at, "--lattice": lattice, "--explain": explain, "--sort": sort, "--depth": depth}
+    _refuse_idle(format, [name for name, value in (asked | {"--batch": batch, "--fit": fit}).items() if value])
     shape = read_shape(input) if input else None
     with foreign_code():
         anatomy = count(model, shape)
@@ -73,6 +76,17 @@ def inspect(
         memory = _memory(anatomy, batch, optimizer, precision, fit)
         width = None if out else terminal_width()
         deliver(_rendered(anatomy, rows, memory, format, explain, depth, by, width), out)
+
+
+def _refuse_idle(format: str, asked: list[str]) -> None:
+    """UsageError for an option that would have no effect, since another or the format leaves it out."""
+    from foveal.errors import UsageError
+
+    if len(answers := [name for name in asked if name in ("--vs", "--at", "--lattice")]) > 1:
+        raise UsageError(f"{' and '.join(answers)}: each gives an answer of its own; ask for one at a time")
+    for name in asked:
+        if format not in _FORMATS_OF[name]:
+            raise UsageError(f"{name} does not go with --format {format}; take {' or '.join(_FORMATS_OF[name])}")
 
 
 def _rows(anatomy: Anatomy, depth: int | None, sort: str | None) -> Sequence[Row]:
@@ -131,9 +145,12 @@ def _table(
         yield line
         yield from (f"    {formula}" for formula in formulas.get(row.name, ()))
     yield lines[-1]
-    if left_out:
-        yield f"(no room for {', '.join(left_out)}: widen the window, or see --format html or csv)"
-    yield ""
+    missing = [f"(no room for {', '.join(left_out)}: widen the window, or see --format html or csv)"] * bool(left_out)
+    for line in (*missing, "", *_remarks(anatomy, memory)):
+        yield line if width is None else textwrap.fill(line, width, subsequent_indent=" " * 9)
+
+
+def _remarks(anatomy: Anatomy, memory: dict[str, Any]) -> Iterator[str]:
     yield from _totals(anatomy)
     yield from (f"{key}: {value}" for key, value in _said(memory))
     for warning in anatomy.warnings:
@@ -208,6 +225,7 @@ def _said(memory: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 def _difference(a: Anatomy, b: Anatomy, format: str) -> str:
     from foveal.anatomy.diff import compare
+    from foveal.text import plural
 
     found = compare(a, b)
     if format == "json":
@@ -215,8 +233,8 @@ def _difference(a: Anatomy, b: Anatomy, format: str) -> str:
     names = a.graph.name, b.graph.name
     if names[0] == names[1]:
         names = f"{names[0]} (first)", f"{names[1]} (second)"
-    lines = [f"{names[0]} against {names[1]}: {len(found.different)} rows differ, "
-             f"{len(found.pairs) - len(found.different)} are the same"]  # fmt: skip
+    different = len(found.different)
+    lines = [f"{names[0]} against {names[1]}: {different} of {plural(len(found.pairs), 'row')} differ"]
     lines += [line for pair in found.different for line in _pair_lines(pair, names)]
     lines += [
         f"{key}: {left:,} | {right:,}" + (" (the same)" if left == right else "")

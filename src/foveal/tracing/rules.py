@@ -16,7 +16,7 @@ from foveal import ops
 from foveal.ops import Op
 from foveal.shapes import per_axis, same_padding
 from foveal.tracing.recorder import Unrecovered, one
-from foveal.tracing.tracer import Tracer
+from foveal.tracing.tracer import Tracer, Value
 
 _Rule = TypeVar("_Rule", bound=Callable[..., Any])
 RULES: dict[str, Callable[..., Any]] = {}
@@ -320,6 +320,19 @@ def amax(t: Tracer, x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     return _reduced(t, x, dim, keepdim, ops.GlobalMaxPool(), "amax")
 
 
+@rule("max")
+def max_along(t: Tracer, x: Tensor, dim: Any = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    need(isinstance(dim, int) and dim % x.dim() > 1)  # over positions; over channels it stays opaque, indices and all
+    out, source, place = _reduced(t, x, dim, keepdim, ops.GlobalMaxPool(), "max"), t.value(x).step, t.place()
+    found = t.value(out)
+
+    def where() -> Value:
+        step = t.recorder.opaque("argmax", (source,), t.recorder.shape(found.step), place)
+        return Value(step, found.layout, place)
+
+    return out, t.late(torch.empty_like(out, dtype=torch.int64), where)
+
+
 def _reduced(t: Tracer, x: Tensor, dim: Any, keepdim: bool, pool: Op, label: str) -> Tensor:
     """One number of all positions, of some spatial axes, or of the channels."""
     need(dim not in (None, (), []))
@@ -340,4 +353,5 @@ def _reduced(t: Tracer, x: Tensor, dim: Any, keepdim: bool, pool: Op, label: str
         need(not lost & {layout.batch, *layout.axes[0]})
         left = tuple(1 if lost & set(axis) else n for axis, n in zip(layout.axes[1:], shape[1:], strict=True))
         step = t.step(ops.AdaptiveAvgPool(left), value.step)
-    return t.bind(t.run(), step, layout.without(dims, keepdim))
+    out = t.run()
+    return t.bind(out[0] if isinstance(out, tuple) else out, step, layout.without(dims, keepdim))

@@ -119,6 +119,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
         self._kept.append(x)
         return x
 
+    def late(self, x: Tensor, record: Callable[[], Value]) -> Tensor:
+        """Say that `x` holds what `record` gives, which is asked only if `x` is read."""
+        self._values[id(x)] = record
+        self._kept.append(x)
+        return x
+
     def view(self, x: Tensor, of: Tensor, cut: tuple[int, int, int] | None = None) -> None:
         """Let `x` follow what is written into `of` if it shares its memory; `cut`: axis, start and stop of a part."""
         if x is of or x.untyped_storage()._cdata != of.untyped_storage()._cdata:
@@ -273,7 +279,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
                 if len(args) > 1 and isinstance(args[1], (int, float)):
                     self.scalars[step] = (label, float(args[1]))
             else:
-                self._values[id(x)] = partial(_late, add, layout, place)
+                self.late(x, partial(_late, add, layout, place))
             self._kept.append(x)
             if func.is_view:
                 self.view(x, read[0])
