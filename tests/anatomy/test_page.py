@@ -143,7 +143,7 @@ def test_each_column_leads_to_its_definition() -> None:
 
 def test_a_row_reads_as_the_terminal_does() -> None:
     rows = Page(page(count(create_graph("lenet5")))).rows
-    assert rows[1][:9] == ["c1", "Conv", "28x28x6", "156", "117.6 K", "4,704", "18.38 KiB", "5", "28.2 %"]
+    assert rows[1][:9] == ["c1", "conv 6 5x5", "28x28x6", "156", "117.6 K", "4,704", "18.38 KiB", "5", "28.2 %"]
     assert rows[-1][:7] == ["total", "12 nodes", "", "61.71 K", "416.5 K", "19.33 K", "57.51 KiB"]
 
 
@@ -215,4 +215,4 @@ def test_a_network_that_counts_nothing() -> None:
     net(Relu(), net.input(1, 2, 2))
     read = Page(page(count(net.graph())))
     assert "0 parameters , 0 MACs for one 2x2x1 image" in read.text
-    assert read.rows[1][:5] == ["relu", "Relu", "2x2x1", "", ""]
+    assert read.rows[1][:5] == ["relu", "relu", "2x2x1", "", ""]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveal.anatomy.drawing import draw
 from foveal.anatomy.rows import Anatomy, Row, fold
-from foveal.anatomy.table import four_digits, size_text
+from foveal.anatomy.table import four_digits, op_text, size_text
 from foveal.shapes import text
 from foveal.templates import environment
 from foveal.text import plural
@@ -67,7 +67,7 @@ def table_html(anatomy: Anatomy, depth: int | None = None) -> str:
     """The table as an HTML fragment with a small style of its own; levels below `depth` are folded."""
     rows = anatomy.rows if depth is None else fold(anatomy, depth)
     lines = [Line(row, 0, ()) for row in rows]
-    return _environment().get_template("table.html").render(**_facts(anatomy), lines=lines)
+    return _environment(anatomy).get_template("table.html").render(**_facts(anatomy), lines=lines)
 
 
 def page(anatomy: Anatomy) -> str:
@@ -76,7 +76,7 @@ def page(anatomy: Anatomy) -> str:
 
     style = Markup((_FOLDER / "page.css").read_text("utf-8"))
     lines = list(nested(anatomy))
-    return _environment().get_template("page.html").render(
+    return _environment(anatomy).get_template("page.html").render(
         **_facts(anatomy), lines=lines, levels=[line for line in lines if line.level is not None],
         is_open=len(lines) <= OPEN, drawing=Markup(draw(anatomy)), style=style,
     )  # fmt: skip
@@ -107,7 +107,7 @@ def _facts(anatomy: Anatomy) -> dict[str, Any]:
     return {"a": anatomy, "t": anatomy.totals, "columns": COLUMNS, "input": text(anatomy.graph.input_shape)}
 
 
-def _environment() -> Environment:
+def _environment(anatomy: Anatomy) -> Environment:
     from markupsafe import Markup
 
     def number(value: int, write: Callable[[int], str] = four_digits) -> Markup:
@@ -121,5 +121,6 @@ def _environment() -> Environment:
         size=lambda value: number(value, size_text),
         plural=plural,
         shape=text,
+        op=lambda row: op_text(anatomy.graph, row),
     )
     return templates
