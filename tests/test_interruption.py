@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,29 @@ def test_ctrl_c_while_libraries_are_loaded(photos: Path, photo_folder: Path, tmp
             _, complaint = process.communicate(timeout=30)
         assert process.returncode == 130, complaint
         assert complaint == "error: stopped\n"
+
+
+DEAF = """
+import os, signal, sys, time
+import foveal.cli
+
+class Deaf:
+    def __del__(self):  # like a callback from C, it can only report what is raised in it
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+
+def app(*arguments, **options):
+    Deaf()
+    time.sleep(20)
+
+foveal.cli.app = app
+foveal.cli.main()
+"""
+
+
+def test_ctrl_c_where_nothing_can_be_raised() -> None:
+    done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, timeout=15)
+    assert (done.returncode, done.stderr) == (130, "error: stopped\n")
 
 
 def test_sigkill_at_any_moment(photos: Path, photo_folder: Path, tmp_path: Path, cache: dict[str, str]) -> None:

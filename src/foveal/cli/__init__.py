@@ -29,6 +29,8 @@ from foveal.cli.train import train
 from foveal.errors import FovealError
 from foveal.text import printable
 
+_MAIN_THREAD = threading.main_thread().ident or 0
+
 app = typer.Typer(
     name="foveal",
     add_completion=True,
@@ -61,6 +63,7 @@ def main() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _swallowed
     try:
         code = app(arguments, prog_name="foveal", standalone_mode=False)
         if code == 130:  # what Typer makes of Ctrl-C
@@ -86,10 +89,30 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, but only after an import: inside one it can leave Python's import lock taken."""
     while frame:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            threading.Timer(0.02, _thread.interrupt_main).start()  # try again
+            _interrupt_again()
             return
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _swallowed(what: sys.UnraisableHookArgs) -> None:
+    """Repeat an interrupt that arrived in a callback from C, which can only report an exception, not raise it."""
+    if issubclass(what.exc_type, KeyboardInterrupt):
+        _interrupt_again()
+    else:
+        sys.__unraisablehook__(what)
+
+
+def _interrupt_again() -> None:
+    """Send Ctrl-C again in a moment, in a way that also ends what the main thread waits for, where there is one."""
+
+    def interrupt() -> None:
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(_MAIN_THREAD, signal.SIGINT)
+        else:
+            _thread.interrupt_main()
+
+    threading.Timer(0.02, interrupt).start()
 
 
 def _fail(message: str, code: int) -> NoReturn:
