@@ -71,6 +71,9 @@ _SHARED: list[ov.Core] = []
 
 def _core() -> ov.Core:
     if not _SHARED:
+        # The first array that OpenVINO converts in a process sets up its tie to NumPy, and two threads that convert
+        # their first arrays at once wait for each other forever (seen in 2026.4). So one is converted here.
+        np.array(ov.Tensor(np.zeros(1, np.float32), shared_memory=True).data)
         _SHARED.append(ov.Core())
     return _SHARED[0]
 
