@@ -47,7 +47,6 @@ def inspect(
     fit: Annotated[str | None, typer.Option(help="The largest batch that trains in, say, 8GiB.")] = None,
 ) -> None:
     """Count a network: shapes, parameters, MACs, memory, receptive fields, and why."""
-    from foveal.anatomy import sight_drawing
     from foveal.cli.show import deliver, foreign_code, terminal_width
     from foveal.errors import UsageError
     from foveal.networks import inspect as count
@@ -70,7 +69,9 @@ def inspect(
     elif at:
         _at(anatomy.graph, at, on, format, out)
     elif lattice:
-        deliver(sight_drawing.lattice_svg(anatomy.graph, lattice), out)
+        from foveal.anatomy.sight_drawing import lattice_svg
+
+        deliver(lattice_svg(anatomy.graph, lattice), out)
     else:
         rows = _rows(anatomy, depth, sort)
         memory = _memory(anatomy, batch, optimizer, precision, fit)
