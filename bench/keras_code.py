@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from common import PEERS_PYTHON, publish, run, table
 
-SHAPES = {"conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1), "dense": (1, 0), "norm": (0,), "scale": (0,)}
+SHAPES = {"conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1), "dense": (1, 0), "norm": (0,), "scale": (0,),
+          "offset": (1, 2, 0), "rbf": (0, 1)}  # fmt: skip
 """Axes of a PyTorch weight in the order of Keras's, for two spatial axes."""
 
 
@@ -107,7 +108,7 @@ def in_torch(graph: Any) -> list[np.ndarray]:
 
     from foveal.build import build
 
-    kinds = {"Conv": "conv", "Dense": "dense", "BatchNorm": "norm", "Scale": "scale"}
+    kinds = {"Conv": "conv", "Dense": "dense", "BatchNorm": "norm", "Scale": "scale", "Offset": "offset", "Rbf": "rbf"}
     counts: dict[str, int] = {}
     weights: dict[str, np.ndarray] = {}
     for node in graph.nodes:
@@ -161,7 +162,8 @@ def fill(layer: Any, kind: str, number: int) -> None:
 
 
 def _kind(layer: Any) -> str:
-    kinds = {"DepthwiseConv2D": "depthwise", "Conv2D": "conv", "Dense": "dense", "BatchNormalization": "norm"}
+    kinds = {"DepthwiseConv2D": "depthwise", "Conv2D": "conv", "Dense": "dense", "BatchNormalization": "norm",
+             "Offset": "offset", "Rbf": "rbf"}  # fmt: skip
     return kinds.get(type(layer).__name__, "scale")
 
 

@@ -32,6 +32,11 @@ def ints(name: str, *numbers: int) -> TensorProto:
     return numpy_helper.from_array(np.array(numbers, dtype=np.int64), name)
 
 
+def number(value: float, *shape: int) -> TensorProto:
+    """One number called "n"."""
+    return numpy_helper.from_array(np.full(shape, value, dtype=np.float32), "n")
+
+
 def model(
     nodes: list[onnx.NodeProto], *weights: TensorProto, shape: tuple[Any, ...] = (1, 3, 8, 8), **options: Any
 ) -> onnx.ModelProto:

@@ -26,15 +26,20 @@ from foveal.ops import (
     Conv,
     ConvTranspose,
     Dense,
+    Factor,
     Flatten,
     GlobalAvgPool,
     GroupNorm,
+    LpPool,
     MaxPool,
     Multiply,
+    Offset,
     Op,
     Opaque,
     Pad,
+    PadChannels,
     PixelShuffle,
+    Rbf,
     Relu,
     Reshape,
     Sigmoid,
@@ -91,8 +96,11 @@ def transposed(draw: st.DrawFn, net: Builder, maps: list[str], x: str, rank: int
 def pooled(draw: st.DrawFn, net: Builder, maps: list[str], x: str, rank: int) -> tuple[Op, list[str]]:
     kernels = _axes(draw, rank, 1, 4)
     padding = tuple(draw(st.integers(0, kernel // 2)) for kernel in kernels)
-    kind: Any = draw(st.sampled_from((MaxPool, AvgPool)))
-    return kind(kernels, _axes(draw, rank, 1, 3), padding, ceil_mode=draw(st.booleans())), [x]
+    kind: Any = draw(st.sampled_from((MaxPool, AvgPool, LpPool)))
+    window = kernels, _axes(draw, rank, 1, 3), padding
+    if draw(st.booleans()):
+        return kind(*window, ceil_mode=draw(st.booleans())), [x]
+    return kind(*window, dilation=_axes(draw, rank, 1, 3)), [x]
 
 
 def binned(draw: st.DrawFn, net: Builder, maps: list[str], x: str, rank: int) -> tuple[Op, list[str]]:
@@ -114,6 +122,11 @@ def padded(draw: st.DrawFn, net: Builder, maps: list[str], x: str, rank: int) ->
     return Pad(_sides(draw, rank, 2)), [x]
 
 
+def valued(draw: st.DrawFn, net: Builder, maps: list[str], x: str, rank: int) -> tuple[Op, list[str]]:
+    """What moves no value; zeros in new channels see nothing."""
+    return draw(st.sampled_from((PadChannels(1, 2), Factor(0.5), Offset()))), [x]
+
+
 def joined(draw: st.DrawFn, net: Builder, maps: list[str], x: str, rank: int) -> tuple[Op, list[str]]:
     partners = [name for name in maps if net.shape(name) == net.shape(x)]
     inputs = [x, draw(st.sampled_from(partners))]
@@ -133,7 +146,7 @@ def gated(draw: st.DrawFn, net: Builder, maps: list[str], x: str, rank: int) -> 
     return Multiply(), [x, net(GlobalAvgPool(), inside)]
 
 
-STEPS = (conv, conv, conv, transposed, pooled, pooled, binned, resized, sliced, padded, joined, branched, gated)
+STEPS = (conv, conv, conv, transposed, pooled, pooled, binned, resized, sliced, padded, valued, joined, branched, gated)
 
 # ---------------------------------------------------------------- the same in torch
 
@@ -161,7 +174,11 @@ def execute(op: Op, xs: list[torch.Tensor]) -> torch.Tensor:
             return F.pad(
                 full, [n for (before, after), extra in reversed(cuts(op, x)) for n in (-before, extra - after)]
             )
-        case MaxPool() | AvgPool():
+        case MaxPool() | AvgPool() | LpPool() if not op.ceil_mode:
+            ones = torch.ones(x.shape[1], 1, *op.kernel_size, dtype=x.dtype)
+            convolution = (F.conv1d, F.conv2d)[rank - 1]
+            return convolution(x, ones, None, op.stride, op.padding, op.dilation, x.shape[1])
+        case MaxPool() | AvgPool() | LpPool():
             pool = (F.avg_pool1d, F.avg_pool2d)[rank - 1]
             return pool(x, op.kernel_size, op.stride, op.padding, op.ceil_mode)
         case AdaptiveAvgPool():
@@ -175,6 +192,12 @@ def execute(op: Op, xs: list[torch.Tensor]) -> torch.Tensor:
             return x[(slice(None),) * (op.axis + 1) + (slice(op.start, op.stop, op.step),)]
         case Pad():
             return F.pad(x, [n for sides in reversed(op.padding) for n in sides], value=1)
+        case PadChannels():
+            return F.pad(x, [0, 0] * rank + [op.before, op.after], value=1)
+        case Factor():
+            return op.value * x
+        case Offset():
+            return x + 1
         case Add():
             return xs[0] + xs[1]
         case Multiply():
@@ -417,6 +440,14 @@ def test_flat_values_of_different_maps_are_not_partners() -> None:
     net(Add(), tall, wide)
     assert lattices(net.graph())["add"].units == (1, 1)
     assert boxes(cells(net.graph(), "add")).tolist() == [[[0, 3], [0, 5]]]
+
+
+def test_distances_to_points_see_the_whole_map() -> None:
+    graph = chain(Conv(2, 3), Slice(2, 8, axis=1), Flatten(), Rbf(4), size=12)
+    (axis,) = {*lattices(graph)[graph.outputs[0]].axes}
+    assert axis.kind == "global"
+    exact, _ = cells(graph, graph.outputs[0]).axes
+    assert (exact.first.tolist(), exact.last.tolist()) == ([2], [9])  # of cells 0 to 11, as the slice left them
 
 
 def test_networks_on_rows_of_numbers_have_no_axes() -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from foveal import ops
 from foveal.ops import Op
-from foveal.shapes import Padding, Shape, Sides, Size, per_axis, resolve_padding
+from foveal.shapes import Padding, Shape, Sides, Size, per_axis, resolve_padding, window
 
 
 def pad(x: Tensor, padding: Padding, kernel: Size, stride: Size, dilation: Size) -> Tensor:
@@ -37,7 +37,8 @@ class PaddedMax(nn.Module):
     def __init__(self, op: ops.MaxPool, x: Shape) -> None:
         super().__init__()
         self.op = op
-        self.pool = partial(getattr(F, f"max_pool{len(x) - 1}d"), kernel_size=op.kernel_size, stride=_stride(op))
+        options = {"kernel_size": op.kernel_size, "stride": _stride(op), "dilation": op.dilation}
+        self.pool = partial(getattr(torch, f"max_pool{len(x) - 1}d"), **options)  # that of F cannot be pickled
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.pool(F.pad(x, _flat(self.op.sides(tuple(x.shape[1:]))), value=float("-inf")))
@@ -45,18 +46,24 @@ class PaddedMax(nn.Module):
 
 
 class PaddedMean(nn.Module):
-    """Average pooling under padding that PyTorch's module cannot express."""
+    """Average pooling under padding that PyTorch's module cannot express, or with a dilation."""
 
     def __init__(self, op: ops.AvgPool, x: Shape) -> None:
         super().__init__()
         self.op = op
-        self.pool = partial(getattr(F, f"avg_pool{len(x) - 1}d"), kernel_size=op.kernel_size, stride=_stride(op))
+        plain = max(per_axis(op.dilation, len(x) - 1)) == 1
+        average = partial(getattr(F, f"avg_pool{len(x) - 1}d"), kernel_size=op.kernel_size, stride=_stride(op))
+        self.pool = average if plain else partial(_window_means, op)
 
     def forward(self, x: Tensor) -> Tensor:
         shape = tuple(x.shape[1:])
         sides = self.op.sides(shape)
         counted = resolve_padding(
-            self.op.padding if self.op.count_padding else 0, shape[1:], self.op.kernel_size, _stride(self.op)
+            self.op.padding if self.op.count_padding else 0,
+            shape[1:],
+            self.op.kernel_size,
+            _stride(self.op),
+            self.op.dilation,
         )
         beyond = tuple((a - c, b - d) for (a, b), (c, d) in zip(sides, counted, strict=True))
         ones = F.pad(torch.ones_like(x[:1, :1]), _flat(counted), value=1.0)
@@ -64,18 +71,40 @@ class PaddedMean(nn.Module):
         return mean
 
 
+class LpPool(nn.Module):
+    """The p-norm of each window."""
+
+    def __init__(self, op: ops.LpPool, x: Shape) -> None:
+        super().__init__()
+        self.op = op
+
+    def forward(self, x: Tensor) -> Tensor:
+        cells = _windows(self.op, F.pad(x, _flat(self.op.sides(tuple(x.shape[1:])))))
+        norms: Tensor = torch.linalg.vector_norm(cells, self.op.p, -1)
+        return norms
+
+
+class Maxout(nn.Module):
+    """The largest of each `pieces` channels in a row."""
+
+    def __init__(self, op: ops.Maxout, x: Shape) -> None:
+        super().__init__()
+        self.pieces = op.pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        largest: Tensor = x.unflatten(1, (-1, self.pieces)).max(2).values  # type: ignore[no-untyped-call]
+        return largest
+
+
 class Median(nn.Module):
     """Median pooling: the windows sorted, the middle one or the mean of the middle two taken."""
 
     def __init__(self, op: ops.MedianPool, x: Shape) -> None:
         super().__init__()
-        rank = len(x) - 1
-        self.kernel, self.stride = per_axis(op.kernel_size, rank), per_axis(op.stride or op.kernel_size, rank)
+        self.op = op
 
     def forward(self, x: Tensor) -> Tensor:
-        for axis, (kernel, stride) in enumerate(zip(self.kernel, self.stride, strict=True), start=2):
-            x = x.unfold(axis, kernel, stride)
-        cells = x.flatten(-len(self.kernel)).sort(-1).values
+        cells = _windows(self.op, x).sort(-1).values
         middle = cells.shape[-1] // 2
         return (cells[..., middle] + cells[..., -1 - middle]) / 2
 
@@ -118,6 +147,54 @@ class Scale(nn.Module):
         channels = (-1,) + (1,) * (x.ndim - 2)
         y = x * self.weight.view(channels)
         return y if self.bias is None else y + self.bias.view(channels)
+
+
+class Offset(nn.Module):
+    """A summand a value; 0 to begin with."""
+
+    def __init__(self, op: ops.Offset, x: Shape) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+
+
+class Rbf(nn.Module):
+    """Squared distances to fixed points; at random places of 1 and -1 to begin with."""
+
+    weight: Tensor
+
+    def __init__(self, op: ops.Rbf, x: Shape) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randint(2, (op.out_features, *x)) * 2.0 - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.unsqueeze(1) - self.weight).square().sum(2)
+
+
+class PadChannels(nn.Module):
+    """Channels of zeros before and after."""
+
+    def __init__(self, op: ops.PadChannels, x: Shape) -> None:
+        super().__init__()
+        self.padding = (0, 0) * (len(x) - 1) + (op.before, op.after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.padding)
+
+
+def _windows(op: ops.AvgPool | ops.LpPool | ops.MedianPool, x: Tensor) -> Tensor:
+    """(batch, C, positions..., cells): each window's cells in one row, in reading order."""
+    rank = x.ndim - 2
+    sizes = [per_axis(size, rank) for size in (op.kernel_size, op.stride or op.kernel_size, getattr(op, "dilation", 1))]
+    for axis, (kernel, stride, dilation) in enumerate(zip(*sizes, strict=True), start=2):
+        x = x.unfold(axis, window(kernel, dilation), stride)[..., ::dilation]
+    return x.flatten(-rank)
+
+
+def _window_means(op: ops.AvgPool, x: Tensor) -> Tensor:
+    return _windows(op, x).mean(-1)
 
 
 def _stride(op: ops.Conv | ops.MaxPool | ops.AvgPool) -> Size:
@@ -173,11 +250,11 @@ def _conv_transpose(op: ops.ConvTranspose, x: Shape) -> Any:
 def _max_pool(op: ops.MaxPool, x: Shape) -> Any:
     if (padding := _built_in(op, x)) is None:
         return PaddedMax(op, x)
-    return _ranked("MaxPool", x)(op.kernel_size, _stride(op), padding, ceil_mode=op.ceil_mode)
+    return _ranked("MaxPool", x)(op.kernel_size, _stride(op), padding, op.dilation, ceil_mode=op.ceil_mode)
 
 
 def _avg_pool(op: ops.AvgPool, x: Shape) -> Any:
-    if (padding := _built_in(op, x)) is None:
+    if (padding := _built_in(op, x)) is None or max(per_axis(op.dilation, len(x) - 1)) > 1:
         return PaddedMean(op, x)
     return _ranked("AvgPool", x)(op.kernel_size, _stride(op), padding, op.ceil_mode, op.count_padding)
 
@@ -193,6 +270,8 @@ MODULES: dict[type[Op], Callable[[Any, Shape], nn.Module]] = {
     ops.ConvTranspose: _conv_transpose,
     ops.Dense: lambda op, x: nn.Linear(x[0], op.out_features, op.bias),
     ops.Scale: Scale,
+    ops.Offset: Offset,
+    ops.Rbf: Rbf,
     ops.BatchNorm: lambda op, x: _ranked("BatchNorm", x if len(x) > 1 else (0, 0))(
         x[0], op.eps, op.momentum, op.affine
     ),
@@ -215,15 +294,19 @@ MODULES: dict[type[Op], Callable[[Any, Shape], nn.Module]] = {
     ops.Sigmoid: lambda op, x: nn.Sigmoid(),
     ops.Tanh: lambda op, x: nn.Tanh(),
     ops.Softmax: lambda op, x: nn.Softmax(dim=1),
+    ops.LogSoftmax: lambda op, x: nn.LogSoftmax(dim=1),
     ops.Dropout: lambda op, x: nn.Dropout(op.p),
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
+    ops.LpPool: LpPool,
     ops.MedianPool: Median,
     ops.GlobalAvgPool: lambda op, x: _ranked("AdaptiveAvgPool", x)(1),
     ops.GlobalMaxPool: lambda op, x: _ranked("AdaptiveMaxPool", x)(1),
     ops.AdaptiveAvgPool: lambda op, x: _ranked("AdaptiveAvgPool", x)(op.output_size),
+    ops.Maxout: Maxout,
     ops.Flatten: lambda op, x: nn.Flatten(),
     ops.Pad: lambda op, x: _ranked("ZeroPad", x)(_flat(op.sides(x))),
+    ops.PadChannels: PadChannels,
     ops.ChannelShuffle: lambda op, x: nn.ChannelShuffle(op.groups),
     ops.PixelShuffle: lambda op, x: nn.PixelShuffle(op.factor),
     ops.Upsample: _upsample,
@@ -231,6 +314,7 @@ MODULES: dict[type[Op], Callable[[Any, Shape], nn.Module]] = {
 """One PyTorch module an op, from the op and its input's shape."""
 
 EXPRESSIONS: dict[type[Op], Callable[[Any, list[Any]], Any]] = {
+    ops.Factor: lambda op, xs: xs[0] * op.value,
     ops.Add: lambda op, xs: reduce(operator.add, xs),
     ops.Multiply: lambda op, xs: reduce(operator.mul, xs),
     ops.Concat: lambda op, xs: torch.cat(xs, 1),

@@ -11,7 +11,23 @@ from foveal.anatomy.explain import Formula, explain
 from foveal.anatomy.rows import count
 from foveal.anatomy.sight import lattices
 from foveal.graph import Builder, Graph
-from foveal.ops import AvgPool, Concat, Conv, ConvTranspose, Dense, Flatten, MaxPool, MedianPool, Upsample
+from foveal.ops import (
+    AvgPool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Factor,
+    Flatten,
+    LpPool,
+    Maxout,
+    MaxPool,
+    MedianPool,
+    Offset,
+    PadChannels,
+    Rbf,
+    Upsample,
+)  # fmt: skip
 from foveal.shapes import Shape
 from foveal.zoo import create_graph, list_models
 
@@ -65,8 +81,15 @@ ODD = [
     (MaxPool(3, 2, ceil_mode=True), (4, 10, 13)),
     (MaxPool(2, 3, padding=1, ceil_mode=True), (4, 4, 7)),
     (AvgPool(3, 2, "same"), (4, 10, 13)),
+    (MaxPool((2, 3), 2, 1, ceil_mode=True, dilation=(3, 2)), (4, 10, 13)),
+    (LpPool(3, 2, "same", dilation=2), (4, 10, 13)),
+    (Maxout(2), (4, 3, 3)),
     (MedianPool(2, 1), (4, 4, 4)),
     (Dense(7, bias=False), (12,)),
+    (Offset(), (3, 4, 5)),
+    (Rbf(10), (84,)),
+    (Factor(-0.5), (3, 4, 5)),
+    (PadChannels(1, 2), (3, 4, 5)),
     (Flatten(), (3, 4, 5)),
     (Upsample((2, 3), "linear"), (3, 4, 5)),
 ]
@@ -85,7 +108,7 @@ def test_odd_layers_too(op: object, x: Shape) -> None:
     sizes = [
         f.value for f in found if {*re.split(" and ", f.what)} & {"length", "height", "width", "depth", "each axis"}
     ]
-    if isinstance(op, (Conv, ConvTranspose, MaxPool, AvgPool, MedianPool)):
+    if isinstance(op, (Conv, ConvTranspose, MaxPool, AvgPool, LpPool, MedianPool)):
         assert sizes == list(y[1:]) or (len(sizes) == 1 and set(y[1:]) == set(sizes))
 
 
@@ -102,6 +125,13 @@ def test_the_wording() -> None:
     ]
     assert layer(Conv(10, 5, padding=2), (3, 32, 32))[0] == "height and width: (32 + 2*2 - 5)/1 + 1 = 32"
     assert layer(Conv(1, 3, 3), (1, 7, 7))[0] == "height and width: floor((7 - 3)/3) + 1 = 2"
+    assert layer(Rbf(10), (84,)) == [
+        "buffers: 10 points x 84 coordinates = 840",
+        "other operations: 10 points x (84 differences + 84 squares + 83 sums) = 2,510",
+        "activation: 10 values x 4 bytes = 40",
+    ]
+    assert layer(Offset(), (3, 4, 5))[0] == "parameters: 4 x 5 x 3 values = 60"
+    assert layer(PadChannels(8, 8), (16, 4, 5))[0] == "channels: 8 + 16 + 8 = 32"
     assert "parameters: 512 units x (4096 weights + 1 bias) = 2,097,664" in layer(Dense(512), (4096,))
 
 

@@ -14,7 +14,23 @@ from foveal.anatomy.memory import inference, largest_batch, read_bytes, training
 from foveal.build import build
 from foveal.errors import UnknownName, UsageError
 from foveal.graph import Builder, Graph
-from foveal.ops import Add, Conv, Dense, Flatten, Relu
+from foveal.ops import (
+    Add,
+    AvgPool,
+    Conv,
+    Dense,
+    Factor,
+    Flatten,
+    LogSoftmax,
+    LpPool,
+    Maxout,
+    MaxPool,
+    Offset,
+    PadChannels,
+    Rbf,
+    Relu,
+    Tanh,
+)
 from foveal.shapes import Shape
 from foveal.zoo import create_graph
 
@@ -52,6 +68,36 @@ def test_training_memory_is_what_the_allocator_reports(name: str, shape: Shape, 
 
     step()
     assert training(graph, 8, optimizer).peak == pytest.approx(allocated(step, tmp_path), rel=0.08)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_early_networks_keep_for_backward(tmp_path: Path) -> None:
+    net = Builder("early")
+    x = net(Offset(), net(Conv(64, 3), net.input(1, 32, 32)))
+    x = net(Factor(0.5), net(PadChannels(8, 8), net(Tanh(), net(Factor(0.6), x))))
+    net(Rbf(4), net(Flatten(), net(AvgPool(10), x)))
+    module = build(net.graph()).train()
+
+    def step() -> None:
+        module(torch.ones(16, 1, 32, 32)).square().mean().backward()
+
+    step()
+    assert training(net.graph(), 16, "sgd").peak == pytest.approx(allocated(step, tmp_path), rel=0.08)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_winners_and_norms_keep_for_backward(tmp_path: Path) -> None:
+    net = Builder("winners")
+    x = net(Maxout(2), net(Conv(64, 3), net.input(1, 32, 32)))
+    x = net(LpPool(2), net(MaxPool(2, 1, dilation=2), x))
+    net(LogSoftmax(), net(Conv(64, 1), x))
+    module = build(net.graph()).train()
+
+    def step() -> None:
+        module(torch.ones(16, 1, 32, 32)).square().mean().backward()
+
+    step()
+    assert training(net.graph(), 16, "sgd").peak == pytest.approx(allocated(step, tmp_path), rel=0.08)
 
 
 def chain() -> Graph:

@@ -37,6 +37,8 @@ CASES: dict[type[Op], list[Case]] = {
     ],
     ops.Dense: [(ops.Dense(7), ((12,),)), (ops.Dense(3, bias=False), ((5,),))],
     ops.Scale: [(ops.Scale(), MAP), (ops.Scale(bias=True), ONE), (ops.Scale(bias=True), FLAT), (ops.Scale(), SOLID)],
+    ops.Offset: [(ops.Offset(), MAP), (ops.Offset(), ONE), (ops.Offset(), FLAT), (ops.Offset(), SOLID)],
+    ops.Rbf: [(ops.Rbf(4), FLAT), (ops.Rbf(1), ((3,),))],
     ops.BatchNorm: [
         (ops.BatchNorm(), MAP),
         (ops.BatchNorm(eps=1e-3), ONE),
@@ -69,11 +71,13 @@ CASES: dict[type[Op], list[Case]] = {
             ops.Hardswish, ops.Sigmoid, ops.Tanh, ops.Dropout,
         )
     },
+    ops.Factor: [(ops.Factor(0.17), MAP), (ops.Factor(-1), FLAT)],
     ops.LeakyRelu: [(ops.LeakyRelu(), MAP), (ops.LeakyRelu(0.2), FLAT)],
     ops.PRelu: [(ops.PRelu(), MAP), (ops.PRelu(), ONE), (ops.PRelu(), FLAT), (ops.PRelu(), SOLID)],
     ops.Elu: [(ops.Elu(), MAP), (ops.Elu(0.3), FLAT)],
     ops.Gelu: [(ops.Gelu(), MAP), (ops.Gelu(approximate=True), FLAT)],
     ops.Softmax: [(ops.Softmax(), FLAT), (ops.Softmax(), MAP), (ops.Softmax(), SOLID)],
+    ops.LogSoftmax: [(ops.LogSoftmax(), FLAT), (ops.LogSoftmax(), MAP), (ops.LogSoftmax(), SOLID)],
     ops.MaxPool: [
         (ops.MaxPool(2), ((3, 9, 8),)),
         (ops.MaxPool(3, stride=2, padding=1), ((3, 10, 11),)),
@@ -84,6 +88,10 @@ CASES: dict[type[Op], list[Case]] = {
         (ops.MaxPool(3, stride=2, padding=((0, 1), (2, 0)), ceil_mode=True), ((3, 9, 10),)),
         (ops.MaxPool(3, stride=2, padding=2, ceil_mode=True), ((3, 8),)),
         (ops.MaxPool((2, 3, 2), stride=2, ceil_mode=True), ((2, 5, 6, 7),)),
+        (ops.MaxPool(2, stride=1, dilation=3), ((3, 7, 8),)),
+        (ops.MaxPool((2, 3), stride=(2, 1), padding=1, ceil_mode=True, dilation=(1, 2)), ((3, 6, 8),)),
+        (ops.MaxPool(3, stride=2, padding="same", dilation=3), ((3, 9, 10),)),
+        (ops.MaxPool(2, stride=2, padding=((2, 0),), dilation=3), ((3, 8),)),
     ],
     ops.AvgPool: [
         (ops.AvgPool(2), ((3, 8, 9),)),
@@ -97,6 +105,18 @@ CASES: dict[type[Op], list[Case]] = {
         (ops.AvgPool(3, stride=2, padding=((0, 1), (2, 0)), count_padding=True, ceil_mode=True), ((3, 8, 10),)),
         (ops.AvgPool(3, stride=3, padding=((2, 1),), ceil_mode=True), ((3, 8),)),
         (ops.AvgPool(2, padding=1, count_padding=True, ceil_mode=True), ((2, 3, 4, 5),)),
+        (ops.AvgPool(2, stride=1, dilation=3), ((3, 7, 8),)),
+        (ops.AvgPool(2, stride=3, padding=(1, 0), count_padding=True, ceil_mode=True, dilation=2), ((2, 6, 8),)),
+        (ops.AvgPool(3, stride=2, padding="same", dilation=(1, 3)), ((3, 9, 10),)),
+        (ops.AvgPool(2, stride=2, padding=((2, 0),), dilation=3), ((3, 8),)),
+    ],
+    ops.LpPool: [
+        (ops.LpPool(2), ((3, 8, 9),)),
+        (ops.LpPool(3, stride=2, padding=1, p=3), ((3, 9, 10),)),
+        (ops.LpPool((2, 3), stride=1, padding=((1, 0), (0, 2)), p=1), ((3, 5, 6),)),
+        (ops.LpPool(3, stride=2, padding="same", p=1.5, ceil_mode=True), ((3, 10),)),
+        (ops.LpPool(2, stride=(1, 2), p=4, dilation=(2, 3)), ((3, 6, 8),)),
+        (ops.LpPool(1, p=3), ((2, 3, 4, 2),)),
     ],
     ops.MedianPool: [
         (ops.MedianPool(2), ((2, 6, 7),)),
@@ -113,6 +133,7 @@ CASES: dict[type[Op], list[Case]] = {
         (ops.AdaptiveAvgPool(4), ((2, 9),)),
         (ops.AdaptiveAvgPool((1, 2, 3)), ((2, 3, 4, 5),)),
     ],
+    ops.Maxout: [(ops.Maxout(2), MAP), (ops.Maxout(3), ONE), (ops.Maxout(6), SOLID), (ops.Maxout(2), FLAT)],
     ops.Flatten: [(ops.Flatten(), MAP), (ops.Flatten(), SOLID), (ops.Flatten(), FLAT)],
     ops.Reshape: [
         (ops.Reshape((2, 3, 4)), ((24,),)),
@@ -126,6 +147,11 @@ CASES: dict[type[Op], list[Case]] = {
         (ops.Pad(((1, 2), (3, 0))), MAP),
         (ops.Pad(((0, 2),)), ONE),
         (ops.Pad((1, 0, 2)), SOLID),
+    ],
+    ops.PadChannels: [
+        (ops.PadChannels(2, 3), MAP),
+        (ops.PadChannels(0, 6), ONE),
+        (ops.PadChannels(1, 0), SOLID),
     ],
     ops.Slice: [
         (ops.Slice(1, 5, 2), MAP),

@@ -39,7 +39,8 @@ def built(graph: Graph) -> fx.GraphModule:
     module = build(graph).eval()
     with torch.no_grad():
         for name, values in (*module.named_parameters(), *module.named_buffers()):
-            if name.rpartition(".")[2] in ("weight", "bias", "running_mean", "running_var") and values.ndim == 1:
+            kind = name.rpartition(".")[2]
+            if kind == "bias" or (kind in ("weight", "running_mean", "running_var") and values.ndim == 1):
                 values.uniform_(0.5, 2)
     return module
 
@@ -138,6 +139,7 @@ def test_modules_compile_export_and_copy() -> None:
         ops.MedianPool(2),
         ops.AdaptiveAvgPool(2),
         ops.Pad(((1, 0), (0, 1))),
+        ops.PadChannels(1, 2),
         ops.Upsample(2, "linear"),
     ],
     ids=str,
@@ -204,6 +206,9 @@ def moved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 FUNCTIONS: list[tuple[Op, Callable[..., Tensor]]] = [
     (ops.Scale(bias=True), lambda x, w, b: torch.einsum("nchw,c->nchw", x, w) + b[:, None, None]),
+    (ops.Offset(), lambda x, b: torch.stack([image + b for image in x])),
+    (ops.Factor(-0.3), lambda x: x - 1.3 * x),
+    (ops.PadChannels(2, 1), lambda x: torch.cat([0 * x[:, :2], x, 0 * x[:, :1]], 1)),
     (ops.LayerNorm(), moved),
     (
         ops.MedianPool((3, 1), stride=(2, 1)),
@@ -225,6 +230,15 @@ def test_what_is_composed_equals_the_function(op: Op, function: Callable[..., Te
     module = built(lonely(op, ((4, 5, 5),)))
     x = torch.randn(2, 4, 5, 5)
     torch.testing.assert_close(module(x), function(x, *module.parameters()))
+
+
+def test_rbf_is_the_squared_distance_of_cdist() -> None:
+    module = built(lonely(ops.Rbf(5), ((7,),)))
+    x = torch.randn(3, 7)
+    points = module.state_dict()["op.weight"]
+    assert points.unique().tolist() == [-1, 1]
+    assert not list(module.parameters())
+    torch.testing.assert_close(module(x), torch.cdist(x, points) ** 2)
 
 
 @settings(max_examples=150, deadline=None)
@@ -270,7 +284,7 @@ def test_transposed_convolution_is_the_whole_one_cut(
     x = torch.randn(1, 1, size)
     weight, bias = module.parameters()
     full = F.conv_transpose1d(x, weight, None, stride, dilation=dilation)
-    expected = F.pad(full, (-before, extra - after)) + bias[:, None]
+    expected = F.pad(F.pad(full, (0, extra)), (-before, -after)) + bias[:, None]
     torch.testing.assert_close(module(x), expected)
 
 

@@ -19,6 +19,8 @@ COUNTS: list[tuple[Op, tuple[Shape, ...], int]] = [
     (ops.Dense(7, bias=False), ((12,),), 0),
     (ops.Scale(), (X,), 24),
     (ops.Scale(bias=True), (X,), 48),
+    (ops.Offset(), (X,), 24),
+    (ops.Rbf(10), ((84,),), 10 * (84 + 84 + 83)),  # differences, squares, sums
     (ops.BatchNorm(), (X,), 48),  # one product and one sum, whatever they are made of
     (ops.BatchNorm(affine=False), (X,), 48),
     (ops.LayerNorm(), (X,), 24 * 7),
@@ -27,6 +29,7 @@ COUNTS: list[tuple[Op, tuple[Shape, ...], int]] = [
     (ops.GroupNorm(2, affine=False), (X,), 24 * 5),
     (ops.LocalResponseNorm(5), (X,), 24 * (1 + 4 + 1 + 1 + 1 + 1)),
     (ops.Identity(), (X,), 0),
+    (ops.Factor(0.17), (X,), 24),
     (ops.Dropout(), (X,), 0),
     (ops.Relu(), (X,), 24),
     (ops.Relu6(), (X,), 24 * 2),
@@ -44,9 +47,13 @@ COUNTS: list[tuple[Op, tuple[Shape, ...], int]] = [
     (ops.Sigmoid(), (X,), 24 * 4),  # minus, exp, plus 1, quotient
     (ops.Tanh(), (X,), 24),
     (ops.Softmax(), (X,), 24 * 3),  # exp, sum, quotient
+    (ops.LogSoftmax(), (X,), 24 * 3),  # exp, sum, difference
     (ops.MaxPool(2), ((1, 4, 4),), 4 * 3),
     (ops.MaxPool(3, stride=2, ceil_mode=True), ((1, 4, 4),), 4 * 8),
     (ops.AvgPool(2), ((1, 4, 4),), 4 * (3 + 1)),
+    (ops.MaxPool(2, stride=1, dilation=3), ((1, 4, 4),), 3),
+    (ops.AvgPool(2, stride=1, dilation=2), ((1, 4, 4),), 4 * (3 + 1)),
+    (ops.LpPool(2, p=3), ((1, 4, 4),), 4 * (4 + 4 + 3 + 1)),  # absolute values, powers, sums, the root
     (ops.MedianPool(2), ((1, 4, 4),), 4 * 4 * 2),  # 4 log2 4 comparisons a window
     (ops.MedianPool(3, stride=1), ((1, 4, 4),), 4 * 29),  # 9 log2 9 = 28.5
     (ops.MedianPool(1), ((1, 4, 4),), 0),
@@ -55,9 +62,11 @@ COUNTS: list[tuple[Op, tuple[Shape, ...], int]] = [
     (ops.AdaptiveAvgPool(3), ((2, 7),), 2 * (3 + 3 + 3)),  # cells 0-2, 2-4, 4-6
     (ops.AdaptiveAvgPool((2, 3)), ((1, 4, 6),), 24),
     (ops.AdaptiveAvgPool(5), ((1, 3),), 1 + 2 + 1 + 2 + 1),
+    (ops.Maxout(2), (X,), 12),
     (ops.Flatten(), (X,), 0),
     (ops.Reshape((24,)), (X,), 0),
     (ops.Pad(1), (X,), 0),
+    (ops.PadChannels(1, 2), (X,), 0),
     (ops.Slice(0, 2), (X,), 0),
     (ops.ChannelShuffle(2), (X,), 0),
     (ops.PixelShuffle(2), (X,), 0),

@@ -29,9 +29,17 @@ from foveal.shapes import Shape
         (lambda: ops.Dropout(1.0), r"Dropout.p = 1.0; expected a number from 0 up to, not including, 1"),
         (lambda: ops.BatchNorm(eps=float("nan")), r"BatchNorm.eps = nan; expected a number of at least 0"),
         (lambda: ops.LeakyRelu("0.1"), r"LeakyRelu.negative_slope = '0.1'"),
+        (lambda: ops.Factor(float("inf")), r"Factor.value = inf; expected a number between minus a million and a mill"),
+        (lambda: ops.Factor(-2e6), r"Factor.value = -2000000.0; expected a number between"),
+        (lambda: ops.Factor(True), r"Factor.value = True"),
+        (lambda: ops.Rbf(0), r"Rbf.out_features = 0; expected a whole number of at least 1"),
+        (lambda: ops.PadChannels(-1, 0), r"PadChannels.before = -1; expected a whole number of at least 0"),
         (lambda: ops.GroupNorm(0), r"GroupNorm.groups = 0"),
         (lambda: ops.MaxPool((2, 2, 2, 2)), r"MaxPool.kernel_size"),
         (lambda: ops.MaxPool(2, ceil_mode=None), r"MaxPool.ceil_mode = None; expected true or false"),
+        (lambda: ops.AvgPool(2, dilation=0), r"AvgPool.dilation = 0; expected a whole number of at least 1"),
+        (lambda: ops.LpPool(2, p=0.5), r"LpPool.p = 0.5; expected a number of at least 1 and below a thousand"),
+        (lambda: ops.Maxout(0), r"Maxout.pieces = 0"),
         (lambda: ops.Reshape(()), r"Reshape.shape = \(\); expected one to four whole numbers of at least 1"),
         (lambda: ops.Reshape((2, -1)), r"Reshape.shape = \(2, -1\)"),
         (lambda: ops.Slice(-1, 2), r"Slice.start = -1; expected a whole number of at least 0"),
@@ -65,6 +73,9 @@ def test_fields_out_of_range(make: Callable[[], Op], said: str) -> None:
         (ops.ConvTranspose(4, 3, output_padding=(0, 0)), ((3, 9),), "has 2 numbers, but the input has 1"),
         (ops.ConvTranspose(4, 3), ((3,),), "ConvTranspose takes a map"),
         (ops.Dense(8), ((3, 4, 4),), "takes a flat input, not 4x4x3; put Flatten before it"),
+        (ops.Rbf(8), ((3, 4, 4),), "Rbf takes a flat input, not 4x4x3; put Flatten before it"),
+        (ops.Offset(), ((3,), (3,)), "Offset takes one input, not 2"),
+        (ops.PadChannels(1, 1), ((6,),), "PadChannels takes a map such as 32x32x3, not 6"),
         (ops.GroupNorm(4), ((6, 3, 3),), "6 channels do not divide into 4 groups"),
         (ops.LocalResponseNorm(5), ((6,),), "LocalResponseNorm takes a map such as 32x32x3, not 6"),
         (ops.Relu(), ((3,), (3,)), "Relu takes one input, not 2"),
@@ -72,6 +83,11 @@ def test_fields_out_of_range(make: Callable[[], Op], said: str) -> None:
         (ops.MaxPool(2, padding=2), ((3, 8, 8),), "windows with no input cell"),
         (ops.MaxPool(2, padding=((0, 2), (0, 0)), ceil_mode=True), ((3, 8, 8),), "windows with no input cell"),
         (ops.AvgPool(2, padding=2, ceil_mode=True), ((3, 8, 8),), "padding 2 under a pooling window of 2"),
+        (ops.MaxPool(2, padding=3, dilation=2), ((3, 8, 8),), "padding 3 under a pooling window of 3 leaves windows"),
+        (ops.AvgPool(2, 1, 1, dilation=2), ((3, 1, 8),), "windows with no input cell"),  # at -1 and 1 of one cell
+        (ops.MaxPool(2, 1, 2, dilation=3), ((3, 2),), "windows with no input cell"),  # the second: at -1 and 2
+        (ops.LpPool(3, dilation=4), ((3, 8),), "a kernel of 3 dilated by 4 does not fit an input of 8"),
+        (ops.Maxout(4), ((6, 3, 3),), "6 channels do not divide into pieces of 4"),
         (ops.AvgPool(9, ceil_mode=True), ((3, 8, 8),), "a kernel of 9 does not fit an input of 8"),
         (ops.MedianPool(3), ((3, 2, 2),), "a kernel of 3 does not fit an input of 2"),
         (ops.GlobalMaxPool(), ((3,),), "GlobalMaxPool takes a map"),
@@ -100,6 +116,17 @@ def test_fields_out_of_range(make: Callable[[], Op], said: str) -> None:
 def test_shapes_that_do_not_fit(op: Op, shapes: tuple[Shape, ...], said: str) -> None:
     with pytest.raises(ShapeError, match=said):
         op.output_shape(*shapes)
+
+
+def test_pooling_with_gaps_as_wide_as_the_map() -> None:
+    """Windows that begin in the padding reach the map as long as no gap swallows it."""
+    assert ops.AvgPool(3, 1, "same", dilation=8).output_shape((3, 7, 7)) == (3, 7, 7)
+    assert ops.MaxPool(3, 1, "same", dilation=2).output_shape((3, 1, 1)) == (3, 1, 1)
+
+
+def test_a_field_that_is_new_has_its_default_in_older_files() -> None:
+    old = {"op": "MaxPool", "kernel_size": 2, "stride": None, "padding": 0, "ceil_mode": False}
+    assert op_from_json(old) == ops.MaxPool(2)
 
 
 def test_unknown_ops_and_fields_name_what_is_near() -> None:

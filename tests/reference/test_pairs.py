@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from against_torch import BATCH, by_torch, close, compare, inputs, rounded
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from contracts.op_cases import CASES, COMPUTED
@@ -20,7 +20,8 @@ from foveal.reference import OPS
 from foveal.reference.norms import moved_statistics
 from foveal.shapes import Shape
 
-SMOOTH = [case for case in COMPUTED if not isinstance(case[0], (ops.MaxPool, ops.MedianPool, ops.GlobalMaxPool))]
+WINNERS = (ops.MaxPool, ops.MedianPool, ops.GlobalMaxPool, ops.Maxout)
+SMOOTH = [case for case in COMPUTED if not isinstance(case[0], WINNERS)]
 
 
 def test_every_op_has_its_pair() -> None:
@@ -109,12 +110,14 @@ def slid(draw: st.DrawFn, *, pool: bool = False) -> tuple[Shape, dict[str, Any]]
     rank = draw(st.integers(1, 3))
     axes = []
     for _ in range(rank):
-        kernel, dilation = draw(st.integers(1, 4)), 1 if pool else draw(st.integers(1, 3))
-        widest = kernel - 1 if pool else 3
+        kernel, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+        widest = dilation * (kernel - 1) if pool else 3
         sides = draw(st.tuples(st.integers(0, widest), st.integers(0, widest)))
         least = max(dilation * (kernel - 1) + 1 - sum(sides), 1)
         if pool and rank == 3:
-            least = max(least, kernel)  # PyTorch's avg_pool3d does not count the padding when it checks the size
+            least = max(
+                least, dilation * (kernel - 1) + 1
+            )  # PyTorch's avg_pool3d does not count the padding when it checks the size
         axes.append((draw(st.integers(least, least + 5)), kernel, draw(st.integers(1, 4)), sides, dilation))
     spatial, kernel, stride, padding, dilation = zip(*axes, strict=True)
     return spatial, {"kernel_size": kernel, "stride": stride, "padding": padding, "dilation": dilation}
@@ -145,13 +148,22 @@ def test_transposed_convolutions_of_any_kind(drawn: Any, groups: int, wide_in: i
 
 
 @settings(max_examples=40, deadline=None)
-@given(slid(pool=True), st.sampled_from([ops.MaxPool, ops.AvgPool]), st.booleans(), st.booleans(), st.booleans())
-def test_pools_of_any_kind(drawn: Any, kind: type[Op], ceil_mode: bool, count_padding: bool, ties: bool) -> None:
+@given(
+    slid(pool=True),
+    st.sampled_from([(ops.MaxPool, {}), (ops.AvgPool, {}), (ops.AvgPool, {"count_padding": True}), (ops.LpPool, {}),
+                     (ops.LpPool, {"p": 1}), (ops.LpPool, {"p": 3.5})]),
+    st.booleans(),
+    st.booleans(),
+)  # fmt: skip
+def test_pools_of_any_kind(drawn: Any, kind: tuple[type[Op], dict[str, Any]], ceil_mode: bool, ties: bool) -> None:
     spatial, window = drawn
-    del window["dilation"]
-    options = {"ceil_mode": ceil_mode} | ({"count_padding": count_padding} if kind is ops.AvgPool else {})
-    xs = inputs(((2, *spatial),))
-    compare(by_torch(kind(**window, **options), rounded(xs) if ties else xs))
+    op, xs = kind[0](**window, **kind[1], ceil_mode=ceil_mode), inputs(((2, *spatial),))
+    try:
+        op.output_shape((2, *spatial))
+    except ShapeError:  # a dilated window that has its cells around the map
+        assert any(n < dilation for n, dilation in zip(spatial, window["dilation"], strict=True))
+        reject()
+    compare(by_torch(op, rounded(xs) if ties else xs))
 
 
 # --- refused

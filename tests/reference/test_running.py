@@ -21,7 +21,7 @@ def dense_net() -> Graph:
     """A DenseNet of three blocks of two layers."""
     net = Builder("densenet")
     net.input(3, 10, 9)
-    densenet_cifar(net, 4, (2, 2, 2))
+    densenet_cifar(net, 4, 2, bc=True)
     return net.graph()
 
 
@@ -150,3 +150,16 @@ def test_what_is_refused() -> None:
     opaque = Graph("seen", (3,), (Node("odd", ops.Opaque("sort", (3,)), ("input",)),), ("odd",))
     with pytest.raises(GraphError, match="odd: cannot be built: 'sort' was seen from outside only"):
         reference.run(opaque, {}, np.zeros((1, 3)))
+
+
+def test_fixed_points_are_no_statistics_and_needed_in_training_too() -> None:
+    graph = Graph("one", (3,), (Node("rbf", ops.Rbf(2), ("input",)),), ("rbf",))
+    points, x = {"rbf.weight": np.array([[1.0, -1, 1], [0, 0, 0]])}, np.array([[1.0, 1, 2]])
+    values = reference.run(graph, points, x, training=True)
+    assert values["rbf"].tolist() == [[0 + 4 + 1, 1 + 1 + 4]]
+    to_values, to_weights = reference.backward(graph, points, values, {"rbf": np.array([[1.0, 10]])}, training=True)
+    assert to_values["input"].tolist() == [[0 + 20, 4 + 20, 2 + 40]] and to_weights == {}
+    with pytest.raises(WeightsError, match=r"^no weights for rbf\.weight$"):
+        reference.run(graph, {}, x, training=True)
+    with pytest.raises(WeightsError, match="Rbf lacks its array 'weight', of shape "):
+        reference.OPS[ops.Rbf].forward(ops.Rbf(2), {}, x)

@@ -15,6 +15,7 @@ from foveal.graph import Builder, Graph, Node
 from foveal.ops import OPS, Op
 from foveal.shapes import Shape
 from foveal.source import write_code
+from foveal.tracing.modules import trace
 from foveal.zoo import create_graph, list_models
 
 MAP = ((4, 9, 8),)
@@ -36,6 +37,8 @@ CASES: list[tuple[Op, tuple[Shape, ...]]] = [
     (ops.Dense(7), ((12,),)),
     (ops.Dense(3, bias=False), ((5,),)),
     *((ops.Scale(bias), shapes) for bias in (False, True) for shapes in (MAP, ((5,),))),
+    *((ops.Offset(), shapes) for shapes in (MAP, ((5,),))),
+    (ops.Rbf(3), ((5,),)),
     *((ops.BatchNorm(1e-3, 0.2, affine), shapes) for affine in (False, True) for shapes in (MAP, ((6,),), ((3, 7),))),
     *((ops.LayerNorm(1e-6, affine), shapes) for affine in (False, True) for shapes in (MAP, ((6,),))),
     (ops.GroupNorm(2), MAP),
@@ -44,6 +47,8 @@ CASES: list[tuple[Op, tuple[Shape, ...]]] = [
     *((op, MAP) for op in (ops.Relu(), ops.Relu6(), ops.LeakyRelu(0.2), ops.PRelu(), ops.Elu(0.5), ops.Selu())),
     *((op, MAP) for op in (ops.Gelu(), ops.Gelu(True), ops.Silu(), ops.Mish(), ops.Softplus(), ops.Hardsigmoid())),
     *((op, MAP) for op in (ops.Hardswish(), ops.Sigmoid(), ops.Tanh(), ops.Softmax(), ops.Identity(), ops.Dropout())),
+    (ops.Factor(0.17), MAP),
+    (ops.Factor(-1), ((5,),)),
     (ops.Softmax(), ((5,),)),
     (ops.MaxPool(2), MAP),
     (ops.MaxPool(3, 2, 1, ceil_mode=True), MAP),
@@ -57,6 +62,16 @@ CASES: list[tuple[Op, tuple[Shape, ...]]] = [
     (ops.AvgPool(3, 2, "same"), MAP),
     (ops.AvgPool(4, 3, ((0, 2), (1, 0)), count_padding=True, ceil_mode=True), MAP),
     (ops.AvgPool(4, 3, ((0, 2), (1, 0)), ceil_mode=True), MAP),
+    (ops.MaxPool(2, 1, dilation=(1, 3)), MAP),
+    (ops.MaxPool(3, 2, 2, dilation=2), MAP),
+    (ops.AvgPool(2, 1, dilation=3), MAP),
+    (ops.AvgPool((3, 2), 2, ((1, 0), (0, 2)), count_padding=True, ceil_mode=True, dilation=2), MAP),
+    (ops.LpPool(2), MAP),
+    (ops.LpPool(3, 2, ((0, 1), (1, 0)), 3, dilation=(1, 2)), MAP),
+    (ops.LpPool(2, 3, ceil_mode=True), ((2, 10),)),
+    (ops.Maxout(2), MAP),
+    (ops.Maxout(3), ((6,),)),
+    (ops.LogSoftmax(), MAP),
     (ops.MedianPool(3, 2), MAP),
     (ops.MedianPool((2, 3)), MAP),
     (ops.GlobalAvgPool(), MAP),
@@ -68,6 +83,8 @@ CASES: list[tuple[Op, tuple[Shape, ...]]] = [
     (ops.Reshape((2, 2, 3)), ((12,),)),
     (ops.Pad(2), MAP),
     (ops.Pad(((1, 0), (0, 2))), MAP),
+    (ops.PadChannels(2, 1), MAP),
+    (ops.PadChannels(0, 3), ((2, 9),)),
     (ops.Slice(1, 4, 2), MAP),
     (ops.Slice(2, 7, 1, 2), MAP),
     (ops.ChannelShuffle(2), MAP),
@@ -189,6 +206,46 @@ def test_a_small_network_reads_well() -> None:
 def test_blocks_that_repeat_are_said_once(name: str, most: int, said: str) -> None:
     text = write_code(create_graph(name))
     assert said in text and len(text.splitlines()) <= most
+
+
+def test_a_factor_stands_in_its_sum() -> None:
+    net = Builder("scaled")
+    x = net.input(3, 8, 8)
+    y = net(ops.Factor(0.17), net(ops.Conv(3, 1), x, name="conv"))
+    z = net(ops.Relu(), net(ops.Factor(-2), net(ops.Add(), x, y), name="doubled"))
+    net(ops.Multiply(), z, net(ops.Factor(3), z, name="tripled"))
+    assert difference(net.graph()) < 1e-6
+    body = write_code(net.graph()).partition("Tensor:\n")[2].partition("\n\n")[0]
+    assert [line.strip() for line in body.splitlines()] == [
+        "y = self.conv(x)",
+        "y = x + y * 0.17",
+        "y = self.relu(y * -2.0)",
+        "return y * (y * 3.0)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [(ops.Factor(-0.3), (3, 5, 4)), (ops.Offset(), (3, 5, 4)), (ops.Rbf(4), (6,)), (ops.PadChannels(2, 1), (3, 5, 4))],
+    ids=str,
+)
+def test_arithmetic_traces_back_to_the_op(op: Op, shape: Shape) -> None:
+    graph = lonely(op, (shape,))
+    traced = trace(written(graph), shape)
+    assert [node.op for node in traced.graph.nodes] == [op]
+    assert traced.graph.parameters() == graph.parameters()
+    assert traced.graph.buffers() == graph.buffers()
+
+
+def test_an_optional_step_with_a_zero_among_its_numbers_has_a_switch_beside_them() -> None:
+    net = Builder("padded")
+    x, channels = net.input(4, 6, 6), 4
+    for i, after in enumerate((4, 0, None, 2), start=1):
+        with net.scope(f"stage.block{i}"):
+            shortcut = x if after is None else net(ops.PadChannels(0, after), x, name="shortcut")
+            channels += after or 0
+            x = net(ops.Add(), shortcut, net(ops.Relu(), net(ops.Conv(channels, 1), x)))
+    assert difference(net.graph()) < 1e-6
 
 
 def test_the_file_runs_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

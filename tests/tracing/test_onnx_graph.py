@@ -18,13 +18,13 @@ from torch.nn import functional as F
 
 from foveal import ops
 from foveal.build import build
-from foveal.graph import INPUT, Graph
+from foveal.graph import INPUT, Graph, Node
 from foveal.ops import Op
 from foveal.shapes import Shape, per_axis, resolve_padding
 from foveal.tracing import Traced
 from foveal.tracing.onnx_file import read_onnx
 from foveal.zoo import create_graph, list_models
-from onnx_models import FLOAT, ints, model, one, read, values, weight
+from onnx_models import FLOAT, ints, model, number, one, read, values, weight
 
 
 def exported(module: nn.Module, path: Path, shape: Shape, **options: Any) -> Path:
@@ -94,6 +94,24 @@ def written(graph: Graph) -> onnx.ModelProto:
             stored[-len(tensors) :] = [weight(f"{node.name}.{key}", x[0], 1, 1) for key in tensors]
             nodes.append(helper.make_node("Mul", inputs[:2], [f"{node.name}.scaled"], node.name))
             kind, inputs = ("Add" if op.bias else "Identity"), [f"{node.name}.scaled", *inputs[2:]]
+        if isinstance(op, ops.Factor):
+            stored.append(numpy_helper.from_array(np.float32(op.value), f"{node.name}.value"))
+            inputs.append(f"{node.name}.value")
+        if isinstance(op, (ops.Pad, ops.PadChannels)):
+            channels = (op.before, op.after) if isinstance(op, ops.PadChannels) else (0, 0)
+            around = op.sides(x) if isinstance(op, ops.Pad) else ((0, 0),) * (len(x) - 1)
+            pads = (n for side in zip((0, 0), channels, *around, strict=True) for n in side)
+            stored.append(ints(f"{node.name}.pads", *pads))
+            inputs.append(f"{node.name}.pads")
+        if isinstance(op, ops.Rbf):
+            row, apart, squares, axis = (f"{node.name}.{part}" for part in ("row", "apart", "squares", "axis"))
+            stored += [ints(f"{axis}{n}", n) for n in (1, 2)]
+            nodes += [
+                helper.make_node("Unsqueeze", [inputs[0], f"{axis}1"], [row]),
+                helper.make_node("Sub", [row, inputs[1]], [apart]),
+                helper.make_node("Mul", [apart, apart], [squares]),
+            ]
+            inputs = [squares, f"{axis}2"]
         if isinstance(op, ops.Silu):
             nodes.append(helper.make_node("Sigmoid", inputs, [f"{node.name}.gate"]))
             inputs.append(f"{node.name}.gate")
@@ -137,12 +155,15 @@ def in_onnx(op: Op, x: Shape) -> tuple[str, dict[str, Any]]:
         ops.GlobalAvgPool: ("GlobalAveragePool", {}), ops.Dropout: ("Dropout", {}), ops.Multiply: ("Mul", {}),
         ops.Slice: ("Slice", {}), ops.Scale: ("Add", {}), ops.Silu: ("Mul", {}), ops.Hardswish: ("HardSwish", {}),
         ops.Hardsigmoid: ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}), ops.ChannelShuffle: ("Reshape", {}),
+        ops.Factor: ("Mul", {}), ops.Offset: ("Add", {}), ops.PadChannels: ("Pad", {}),
+        ops.Pad: ("Pad", {}),
+        ops.Rbf: ("ReduceSum", {"keepdims": 0}),
         ops.AdaptiveAvgPool: ("Identity", {}),  # at its published size a network's map has as many cells as bins
     }  # fmt: skip
     return fixed[type(op)]
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", [name for name in list_models() if name != "googlenet_aux"])  # ONNX has no such bins
 def test_every_network_of_the_zoo_comes_back(name: str, tmp_path: Path) -> None:
     graph = create_graph(name)
     traced = read(written(graph), tmp_path)
@@ -189,13 +210,13 @@ def test_a_modern_network_has_no_opaque_step_but_the_ones_written_by_hand(tmp_pa
     assert kinds == [
         "Conv", "GroupNorm", "Scale", "Silu", "LayerNorm", "Conv", "Gelu", "Conv", "Scale", "Add",
         "GlobalAvgPool", "Conv", "Hardsigmoid", "Multiply", "PRelu", "ChannelShuffle", "Mish",
-        "Opaque", "Relu6", "Multiply", "Opaque", "Upsample", "ConvTranspose", "PixelShuffle", "GlobalAvgPool",
+        "Opaque", "Relu6", "Multiply", "Factor", "Upsample", "ConvTranspose", "PixelShuffle", "GlobalAvgPool",
         "Flatten",
     ]  # fmt: skip
     assert values(traced.graph.parameters()) == sum(p.numel() for p in module.parameters())
     assert traced.graph.shapes["up"] == (32, 8, 8)
     assert traced.modules["gate.1"] == "gate.1" and traced.modules["gn_2"] == "gn"
-    assert len(traced.notes) == 2 and "stays opaque" in traced.notes[0]
+    assert len(traced.notes) == 1 and "stays opaque" in traced.notes[0]
     assert_shapes_are_executed(path, traced)
 
 
@@ -238,6 +259,12 @@ def test_the_newer_exporter(tmp_path: Path) -> None:
         ([one("ReduceMean", "x", axes=[-1, 2])], [], ops.GlobalAvgPool(), (3, 1, 1)),
         ([one("ReduceMean", "x", axes=[3])], [], ops.Opaque("ReduceMean", (3, 8, 1)), (3, 8, 1)),
         ([one("Softmax", "x", axis=1)], [], ops.Softmax(), (3, 8, 8)),
+        ([one("LogSoftmax", "x", axis=-3)], [], ops.LogSoftmax(), (3, 8, 8)),
+        ([one("MaxPool", "x", kernel_shape=[2, 2], dilations=[1, 3])], [], ops.MaxPool(2, 1, dilation=(1, 3)),
+         (3, 7, 5)),
+        ([one("AveragePool", "x", kernel_shape=[3, 3], dilations=[2, 2], pads=[2, 2, 2, 2])], [],
+         ops.AvgPool(3, 1, 2, dilation=2), (3, 8, 8)),
+        ([one("LpPool", "x", kernel_shape=[2, 2], strides=[2, 2], p=3)], [], ops.LpPool(2, 2, p=3), (3, 4, 4)),
         ([one("Softmax", "x")], [], ops.Opaque("Softmax", (3, 8, 8)), (3, 8, 8)),
         ([one("Slice", "x", "one", "end", "axis", "two")],
          [ints("one", 1), ints("end", 2**62), ints("axis", -1), ints("two", 2)], ops.Slice(1, 8, 2, 2), (3, 8, 4)),
@@ -248,6 +275,18 @@ def test_the_newer_exporter(tmp_path: Path) -> None:
          ops.GroupNorm(3), (3, 8, 8)),
         ([one("LRN", "x", size=5, alpha=2e-4)], [], ops.LocalResponseNorm(5, 2e-4), (3, 8, 8)),
         ([one("Mul", "x", "w")], [weight("w", 3, 1, 1)], ops.Scale(), (3, 8, 8)),
+        ([one("Mul", "x", "n")], [number(0.17)], ops.Factor(0.17), (3, 8, 8)),
+        ([one("Mul", "n", "x")], [number(-3, 1, 1)], ops.Factor(-3.0), (3, 8, 8)),
+        ([one("Mul", "x", "n")], [number(2, 1, 1, 1, 1, 1)], ops.Opaque("Mul", (1, 3, 8, 8)), (1, 3, 8, 8)),
+        ([one("Div", "x", "n")], [number(4)], ops.Factor(0.25), (3, 8, 8)),
+        ([one("Div", "x", "n")], [number(0)], ops.Opaque("Div", (3, 8, 8)), (3, 8, 8)),
+        ([one("Div", "n", "x")], [number(4)], ops.Opaque("Div", (3, 8, 8)), (3, 8, 8)),
+        ([one("Neg", "x")], [], ops.Factor(-1.0), (3, 8, 8)),
+        ([one("Pow", "x", "n")], [number(2)], ops.Multiply(), (3, 8, 8)),
+        ([one("Add", "x", "n")], [number(0.17)], ops.Opaque("Add", (3, 8, 8)), (3, 8, 8)),
+        ([one("Add", "w", "x")], [weight("w", 1, 3, 8, 8)], ops.Offset(), (3, 8, 8)),
+        ([one("Pad", "x", "p")], [ints("p", 0, 2, 0, 0, 0, 3, 0, 0)], ops.PadChannels(2, 3), (8, 8, 8)),
+        ([one("Pad", "x", "p")], [ints("p", 0, -2, 0, 0, 0, 3, 0, 0)], ops.Opaque("Pad", (4, 8, 8)), (4, 8, 8)),
         ([one("Add", "x", "w")], [weight("w", 3, 1, 1)], ops.Opaque("Add", (3, 8, 8), ((3, 1, 1),)), (3, 8, 8)),
         ([one("MatMul", "x", "w")], [weight("w", 8, 5)], ops.Opaque("MatMul", (3, 8, 5), ((8, 5),)), (3, 8, 5)),
         ([one("DepthToSpace", "x", blocksize=1, mode="CRD")], [], ops.PixelShuffle(1), (3, 8, 8)),
@@ -263,6 +302,44 @@ def test_single_steps(
     assert node.op == op
     assert traced.graph.shapes[node.name] == shape
     assert ("stays opaque" in " ".join(traced.notes)) == isinstance(op, ops.Opaque)
+
+
+def test_channels_and_cells_padded_at_once(tmp_path: Path) -> None:
+    traced = read(model([one("Pad", "x", "p")], ints("p", 0, 2, 1, 0, 0, 0, 0, 4)), tmp_path)
+    assert [node.op for node in traced.graph.nodes] == [ops.PadChannels(2, 0), ops.Pad(((1, 0), (0, 4)))]
+    row = read(model([one("Pad", "x", "p")], ints("p", 0, 2, 0, 0), shape=(1, 3)), tmp_path)
+    assert [node.op for node in row.graph.nodes] == [ops.Opaque("Pad", (5,))]
+
+
+def test_channels_by_turns_are_shuffled_before_they_become_cells(tmp_path: Path) -> None:
+    traced = read(model([one("DepthToSpace", "x", blocksize=2)], shape=(1, 8, 3, 4)), tmp_path)
+    assert [node.op for node in traced.graph.nodes] == [ops.ChannelShuffle(4), ops.PixelShuffle(2)]
+
+
+def test_a_sum_of_squares_that_are_no_distances_is_opaque(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Sub", ["x", "w"], ["d"]),
+        helper.make_node("Mul", ["d", "d"], ["s"]),
+        one("ReduceSum", "s", "axis", keepdims=0),
+    ]
+    traced = read(model(nodes, weight("w", 8, 8), ints("axis", 3)), tmp_path)
+    assert [type(node.op).__name__ for node in traced.graph.nodes] == ["Opaque", "Multiply", "Opaque"]
+    assert values(traced.graph.parameters()) == 64
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"), [(ops.Factor(-0.3), (3, 5, 4)), (ops.Offset(), (3, 5, 4)), (ops.Rbf(4), (6,)),
+                      (ops.PadChannels(2, 1), (3, 5, 4)), (ops.Maxout(3), (6, 5, 4)), (ops.Maxout(2), (6,))], ids=str,
+)  # fmt: skip
+def test_what_pytorch_exports_as_arithmetic_comes_back(op: Op, shape: Shape, tmp_path: Path) -> None:
+    graph = Graph("one", shape, (Node("op", op, (INPUT,)),), ("op",))
+    path = exported(build(graph), tmp_path / "one.onnx", shape)
+    traced = read_onnx(path)
+    assert [node.op for node in traced.graph.nodes] == [op]
+    assert values(traced.graph.parameters()) == values(graph.parameters())
+    assert values(traced.graph.buffers()) == values(graph.buffers())
+    assert traced.notes == ()
+    assert_shapes_are_executed(path, traced)
 
 
 def test_sizes_computed_in_the_file(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from foveal.fields import Field, Lattice
 from foveal.graph import Graph, Node
 from foveal.shapes import Shape, per_axis, resolve_padding, window
 
+_Windowed = ops.Conv | ops.MaxPool | ops.AvgPool | ops.LpPool | ops.MedianPool
+_WINDOWED = (ops.Conv, ops.MaxPool, ops.AvgPool, ops.LpPool, ops.MedianPool)
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -45,7 +47,7 @@ def explain(graph: Graph, node: Node, seen: Mapping[str, Field]) -> list[Formula
 
 
 def _shape(op: ops.Op, xs: tuple[Shape, ...], y: Shape) -> Iterator[Formula]:
-    if isinstance(op, (ops.Conv, ops.MaxPool, ops.AvgPool, ops.MedianPool)):
+    if isinstance(op, _WINDOWED):
         yield from _each_axis(list(_slid(op, xs[0], y)))
     elif isinstance(op, ops.ConvTranspose):
         yield from _each_axis(list(_spread(op, xs[0], y)))
@@ -53,12 +55,16 @@ def _shape(op: ops.Op, xs: tuple[Shape, ...], y: Shape) -> Iterator[Formula]:
         yield Formula("values", _times(*xs[0][1:], f"{xs[0][0]} channels"), y[0])
     elif isinstance(op, ops.Concat):
         yield Formula("channels", " + ".join(str(x[0]) for x in xs), y[0])
+    elif isinstance(op, ops.PadChannels):
+        yield Formula("channels", f"{op.before} + {xs[0][0]} + {op.after}", y[0])
+    elif isinstance(op, ops.Maxout):
+        yield Formula("channels", f"{xs[0][0]}/{op.pieces}", y[0])
     elif isinstance(op, ops.Upsample):
         scales = per_axis(op.scale, len(y) - 1)
         yield from _each_axis([(f"{n} x {by}", m) for n, by, m in zip(xs[0][1:], scales, y[1:], strict=True)])
 
 
-def _slid(op: ops.Conv | ops.MaxPool | ops.AvgPool | ops.MedianPool, x: Shape, y: Shape) -> Iterator[tuple[str, int]]:
+def _slid(op: _Windowed, x: Shape, y: Shape) -> Iterator[tuple[str, int]]:
     rank = len(x) - 1
     kernels, strides = per_axis(op.kernel_size, rank), per_axis(op.stride or op.kernel_size, rank)
     dilations = per_axis(getattr(op, "dilation", 1), rank)
@@ -112,7 +118,7 @@ def _weights(node: Node, xs: tuple[Shape, ...]) -> Iterator[Formula]:
         yield Formula("parameters", _parameters_text(node.op, arrays), value)
     if buffers:
         value = sum(math.prod(shape) for shape in buffers.values())
-        yield Formula("buffers", f"{len(buffers)} statistics x {next(iter(buffers.values()))[0]} channels", value)
+        yield Formula("buffers", _buffers_text(node.op, buffers), value)
 
 
 def _parameters_text(op: ops.Op, arrays: Mapping[str, Shape]) -> str:
@@ -124,9 +130,18 @@ def _parameters_text(op: ops.Op, arrays: Mapping[str, Shape]) -> str:
         return weights + (f" + {arrays['bias'][0]} biases" if bias else "")
     if isinstance(op, ops.Dense):
         return f"{plain(shape[0], 'unit')} x " + _bracket(plain(shape[1], "weight"), bias)
+    if isinstance(op, ops.Offset):
+        return f"{_times(*shape[1:], shape[0])} values"
     if isinstance(op, ops.Opaque):
         return " + ".join(_times(*shape) for shape in arrays.values())
     return f"{len(arrays)} x {shape[0]} channels" if len(arrays) > 1 else f"{shape[0]} channels"
+
+
+def _buffers_text(op: ops.Op, arrays: Mapping[str, Shape]) -> str:
+    shape = next(iter(arrays.values()))
+    if isinstance(op, ops.Rbf):
+        return f"{plain(shape[0], 'point')} x {plain(shape[1], 'coordinate')}"
+    return f"{len(arrays)} statistics x {shape[0]} channels"
 
 
 def _bracket(weights: str, bias: str) -> str:
@@ -150,13 +165,16 @@ def _work(op: ops.Op, xs: tuple[Shape, ...], y: Shape) -> Iterator[Formula]:
         values = math.prod(y)
         share, rest = divmod(other, values)
         text = f"{_times(*y[1:], y[0])} values x {share} each" if not rest else f"{other} elementary operations"
+        if isinstance(op, ops.Rbf):
+            (n,) = xs[0]
+            text = f"{plain(y[0], 'point')} x ({n} differences + {n} squares + {n - 1} sums)"
         yield Formula("other operations", text, other)
     yield Formula("activation", f"{_times(*y[1:], y[0])} values x {FLOAT32} bytes", FLOAT32 * math.prod(y))
 
 
 def _sight(op: ops.Op, xs: tuple[Shape, ...], fields: tuple[Field, ...]) -> Iterator[Formula]:
     """How the lattice widens, along the first axis on which it is one (and each that differs)."""
-    if not isinstance(op, (ops.Conv, ops.MaxPool, ops.AvgPool, ops.MedianPool)):
+    if not isinstance(op, _WINDOWED):
         return
     x = xs[0]
     rank = len(x) - 1

@@ -18,6 +18,7 @@ from foveal import ops
 from foveal.errors import UnknownName, UsageError
 from foveal.graph import INPUT, Graph, Node
 from foveal.ops import Op
+from foveal.shapes import Shape
 
 ACTIVATION_BYTES = {"float32": 4, "bf16": 2}
 """``bf16`` is mixed precision: weights in float32 with a bfloat16 copy of those that multiply, activations bfloat16."""
@@ -34,9 +35,10 @@ OPTIMIZERS = {
 """Values an optimizer keeps for each parameter, and temporary tensors while it updates one."""
 
 _VIEWS = (ops.Flatten, ops.Reshape, ops.Identity, ops.Slice)
-_KEEP_OUTPUT = (ops.Relu, ops.Sigmoid, ops.Tanh, ops.Softmax)
-_KEEP_NOTHING = (ops.Add, ops.Concat, ops.GlobalAvgPool, ops.Pad, ops.Upsample, ops.ChannelShuffle, ops.PixelShuffle)
-_PASS_GRADIENT = (*_VIEWS, ops.Add)  # the gradient to the input is a view of the gradient to the output
+_KEEP_OUTPUT = (ops.Relu, ops.Sigmoid, ops.Tanh, ops.Softmax, ops.LogSoftmax)
+_KEEP_NOTHING = (ops.Add, ops.Concat, ops.Factor, ops.GlobalAvgPool, ops.Maxout, ops.Offset, ops.Pad,
+                 ops.PadChannels, ops.Rbf, ops.Upsample, ops.ChannelShuffle, ops.PixelShuffle)  # fmt: skip
+_PASS_GRADIENT = (*_VIEWS, ops.Add, ops.Offset)  # the gradient to the input is a view of the gradient to the output
 
 
 @dataclass(frozen=True)
@@ -230,21 +232,28 @@ def _saved(graph: Graph) -> dict[str, set[str]]:
 def _read_by_backward(node: Node) -> tuple[str, ...]:
     if isinstance(node.op, (*_VIEWS, *_KEEP_NOTHING, ops.Dropout, ops.Opaque)):
         return ()
+    if isinstance(node.op, ops.LpPool):
+        return (*node.inputs, node.name)
     return (node.name,) if isinstance(node.op, _KEEP_OUTPUT) else node.inputs
 
 
 def _extras(graph: Graph, size: int) -> dict[str, int]:
     """Bytes that a node keeps besides inputs and outputs, for each image."""
-    return {node.name: _extra(node.op, math.prod(graph.shapes[node.name]), size) for node in graph.nodes}
+    return {
+        node.name: _extra(node.op, graph.input_shapes(node)[0], math.prod(graph.shapes[node.name]), size)
+        for node in graph.nodes
+    }
 
 
-def _extra(op: Op, values: int, size: int) -> int:
-    if isinstance(op, ops.MaxPool):
+def _extra(op: Op, x: Shape, values: int, size: int) -> int:
+    if isinstance(op, (ops.MaxPool, ops.Maxout)):
         return 8 * values  # where the largest was, as int64
     if isinstance(op, ops.Dropout):
         return size * values  # the mask
     if isinstance(op, ops.LocalResponseNorm):
         return 3 * size * values  # padded squares, the sum before and after the power
+    if isinstance(op, ops.Rbf):
+        return size * values * x[0]  # the differences that are squared
     return 0
 
 

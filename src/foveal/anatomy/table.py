@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from foveal.notation import words
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SORTABLE = ("name", "op", "parameters", "buffers", "macs", "other_ops", "activation_bytes")
 _HEAD = ("name", "op", "output", "parameters", "MACs", "other", "activation", "field")
+_LEFT = (0, 1, 2, 7, 8)
 _SPARE = (6, 5, 8, 1, 7, 2)  # columns that a narrow terminal does without, the first to go first
 _UNITS = ((10**12, " T"), (10**9, " G"), (10**6, " M"), (10**3, " K"))
 _BYTES = ((2**40, " TiB"), (2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"))
@@ -125,16 +126,25 @@ def csv_table(rows: Sequence[Row]) -> str:
     return buffer.getvalue().rstrip("\n")
 
 
-def aligned(lines: Sequence[Sequence[str]], width: int | None = None) -> tuple[list[str], list[str]]:
+def aligned(
+    lines: Sequence[Sequence[str]],
+    width: int | None = None,
+    *,
+    left: Collection[int] = _LEFT,
+    spare: Sequence[int] = _SPARE,
+) -> tuple[list[str], list[str]]:
     """The cells under one another, and the heads of the columns left out for the lines to fit `width`.
 
-    The first three columns and the last two stand to the left, numbers to the right.
+    Parameters
+    ----------
+    left : the columns of words, which stand to the left; numbers stand to the right.
+    spare : the columns that may be left out, the first to go first.
     """
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    left, kept = {0, 1, 2, len(widths) - 2, len(widths) - 1}, list(range(len(widths)))
-    for spare in _SPARE:
+    kept = list(range(len(widths)))
+    for column in spare:
         if width is not None and sum(widths[i] + 2 for i in kept) - 2 > width:
-            kept.remove(spare)
+            kept.remove(column)
     fitted = [
         "  ".join(line[i].ljust(widths[i]) if i in left else line[i].rjust(widths[i]) for i in kept).rstrip()
         for line in lines

@@ -13,8 +13,8 @@ from foveal.graph import INPUT, Graph, Node
 from foveal.shapes import Shape, per_axis, resolve_padding, text, window
 from foveal.text import plural, printable
 
-Windowed = ops.Conv | ops.MaxPool | ops.AvgPool | ops.MedianPool
-_WINDOWED = (ops.Conv, ops.MaxPool, ops.AvgPool, ops.MedianPool)
+Windowed = ops.Conv | ops.MaxPool | ops.AvgPool | ops.LpPool | ops.MedianPool
+_WINDOWED = (ops.Conv, ops.MaxPool, ops.AvgPool, ops.LpPool, ops.MedianPool)
 _AXES = {1: ("positions",), 2: ("rows", "columns"), 3: ("planes", "rows", "columns")}
 _MOST = 0.5  # share of all parameters that is worth a remark
 

@@ -101,6 +101,11 @@ def _affine(y: Any, arrays: Arrays, x: Shape) -> Any:
     return nodes.add(y, _channels(arrays["bias"], x)) if "bias" in arrays else y
 
 
+def _constant(values: np.ndarray) -> Any:
+    """`values` copied at once: a node that is given an array makes a list of Python's numbers of it first."""
+    return nodes.constant(values)
+
+
 def _grouped(weight: np.ndarray, groups: int) -> np.ndarray:
     return weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
 
@@ -109,9 +114,9 @@ def _conv(op: ops.Conv, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
     window = _window(resolve_padding(op.padding, x[1:], op.kernel_size, op.stride, op.dilation), op.stride)
     window["dilations"] = list(per_axis(op.dilation, len(x) - 1))
     if op.groups == 1:
-        y = nodes.convolution(xs[0], arrays["weight"], **window)
+        y = nodes.convolution(xs[0], _constant(arrays["weight"]), **window)
     else:
-        y = nodes.group_convolution(xs[0], _grouped(arrays["weight"], op.groups), **window)
+        y = nodes.group_convolution(xs[0], _constant(_grouped(arrays["weight"], op.groups)), **window)
     return nodes.add(y, _channels(arrays["bias"], x)) if op.bias else y
 
 
@@ -120,15 +125,20 @@ def _conv_transpose(op: ops.ConvTranspose, xs: list[Any], arrays: Arrays, x: Sha
     window = _window(sides, op.stride)
     window |= {"dilations": list(per_axis(op.dilation, len(x) - 1)), "output_padding": list(extras)}
     if op.groups == 1:
-        y = nodes.convolution_backprop_data(xs[0], arrays["weight"], **window)
+        y = nodes.convolution_backprop_data(xs[0], _constant(arrays["weight"]), **window)
     else:
-        y = nodes.group_convolution_backprop_data(xs[0], _grouped(arrays["weight"], op.groups), **window)
+        y = nodes.group_convolution_backprop_data(xs[0], _constant(_grouped(arrays["weight"], op.groups)), **window)
     return nodes.add(y, _channels(arrays["bias"], x)) if op.bias else y
 
 
 def _dense(op: ops.Dense, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
-    y = nodes.matmul(xs[0], arrays["weight"], transpose_a=False, transpose_b=True)
+    y = nodes.matmul(xs[0], _constant(arrays["weight"]), transpose_a=False, transpose_b=True)
     return nodes.add(y, arrays["bias"]) if op.bias else y
+
+
+def _rbf(op: ops.Rbf, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
+    differences = nodes.subtract(nodes.unsqueeze(xs[0], 1), arrays["weight"])
+    return nodes.reduce_sum(nodes.multiply(differences, differences), [2], keep_dims=False)
 
 
 def _batch_norm(op: ops.BatchNorm, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
@@ -160,17 +170,38 @@ def _local_response_norm(op: ops.LocalResponseNorm, xs: list[Any], arrays: Array
 def _max_pool(op: ops.MaxPool, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
     window = _window(op.sides(x), op.stride or op.kernel_size)
     kernel = list(per_axis(op.kernel_size, len(x) - 1))
-    return nodes.max_pool(xs[0], dilations=[1] * len(kernel), kernel_shape=kernel, **window).output(0)
+    dilations = list(per_axis(op.dilation, len(kernel)))
+    return nodes.max_pool(xs[0], dilations=dilations, kernel_shape=kernel, **window).output(0)
 
 
 def _avg_pool(op: ops.AvgPool, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
-    kernel, stride = list(per_axis(op.kernel_size, len(x) - 1)), op.stride or op.kernel_size
-    y, sides = xs[0], op.sides(x)
-    if op.count_padding:  # zeros that count are put there; what a window reaches beyond them does not count
-        zeros = resolve_padding(op.padding, x[1:], op.kernel_size, stride)
-        y = _padded(y, zeros)
-        sides = tuple((a - c, b - d) for (a, b), (c, d) in zip(sides, zeros, strict=True))
-    return nodes.avg_pool(y, kernel_shape=kernel, exclude_pad=True, **_window(sides, stride))
+    kernel, stride = per_axis(op.kernel_size, len(x) - 1), op.stride or op.kernel_size
+    # Zeros that count are put there; what a window reaches beyond them does not count.
+    zeros = resolve_padding(op.padding if op.count_padding else 0, x[1:], kernel, stride, op.dilation)
+    sides = tuple((a - c, b - d) for (a, b), (c, d) in zip(op.sides(x), zeros, strict=True))
+    y = _padded(xs[0], zeros) if op.count_padding else xs[0]
+    if max(per_axis(op.dilation, len(kernel))) == 1:
+        return nodes.avg_pool(y, kernel_shape=list(kernel), exclude_pad=True, **_window(sides, stride))
+    ones = np.ones((1, 1, *(n + sum(pair) for n, pair in zip(x[1:], zeros, strict=True))), np.float32)
+    return nodes.divide(_window_sums(op, y, x[0], sides), _window_sums(op, nodes.constant(ones), 1, sides))
+
+
+def _lp_pool(op: ops.LpPool, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
+    powers = nodes.power(nodes.abs(xs[0]), np.float32(op.p))
+    return nodes.power(_window_sums(op, powers, x[0], op.sides(x)), np.float32(1 / op.p))
+
+
+def _window_sums(op: ops.AvgPool | ops.LpPool, y: Any, channels: int, sides: tuple[Sides, ...]) -> Any:
+    """The sum of each window, as a convolution of each channel with ones."""
+    rank = len(sides)
+    ones = np.ones((channels, 1, 1, *per_axis(op.kernel_size, rank)), np.float32)
+    window = _window(sides, op.stride or op.kernel_size) | {"dilations": list(per_axis(op.dilation, rank))}
+    return nodes.group_convolution(y, ones, **window)
+
+
+def _maxout(op: ops.Maxout, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
+    pieces = nodes.reshape(xs[0], [0, x[0] // op.pieces, op.pieces, *x[1:]], special_zero=True)
+    return nodes.reduce_max(pieces, [2], keep_dims=False)
 
 
 def _median_pool(op: ops.MedianPool, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
@@ -197,6 +228,11 @@ def _padded(y: Any, sides: tuple[Sides, ...]) -> Any:
     return nodes.pad(y, before, after, "constant", np.float32(0))
 
 
+def _pad_channels(op: ops.PadChannels, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
+    before, after = ([0, channels, *(0 for _ in x[1:])] for channels in (op.before, op.after))
+    return nodes.pad(xs[0], before, after, "constant", np.float32(0))
+
+
 def _upsample(op: ops.Upsample, xs: list[Any], arrays: Arrays, x: Shape) -> Any:
     mode, centres = ("linear_onnx", "half_pixel") if op.mode == "linear" else ("nearest", "asymmetric")
     return nodes.interpolate(
@@ -219,11 +255,14 @@ NODES: dict[type[Op], Callable[[Any, list[Any], Arrays, Shape], Any]] = {
     ops.ConvTranspose: _conv_transpose,
     ops.Dense: _dense,
     ops.Scale: lambda op, xs, arrays, x: _affine(xs[0], arrays, x),
+    ops.Offset: lambda op, xs, arrays, x: nodes.add(xs[0], arrays["bias"]),
+    ops.Rbf: _rbf,
     ops.BatchNorm: _batch_norm,
     ops.LayerNorm: _layer_norm,
     ops.GroupNorm: _group_norm,
     ops.LocalResponseNorm: _local_response_norm,
     ops.Identity: lambda op, xs, arrays, x: xs[0],
+    ops.Factor: lambda op, xs, arrays, x: nodes.multiply(xs[0], np.float32(op.value)),
     ops.Relu: lambda op, xs, arrays, x: nodes.relu(xs[0]),
     ops.Relu6: lambda op, xs, arrays, x: nodes.clamp(xs[0], 0.0, 6.0),
     ops.LeakyRelu: lambda op, xs, arrays, x: nodes.prelu(xs[0], np.float32(op.negative_slope)),
@@ -239,16 +278,20 @@ NODES: dict[type[Op], Callable[[Any, list[Any], Arrays, Shape], Any]] = {
     ops.Sigmoid: lambda op, xs, arrays, x: nodes.sigmoid(xs[0]),
     ops.Tanh: lambda op, xs, arrays, x: nodes.tanh(xs[0]),
     ops.Softmax: lambda op, xs, arrays, x: nodes.softmax(xs[0], 1),
+    ops.LogSoftmax: lambda op, xs, arrays, x: nodes.log_softmax(xs[0], 1),
     ops.Dropout: lambda op, xs, arrays, x: xs[0],
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
+    ops.LpPool: _lp_pool,
     ops.MedianPool: _median_pool,
     ops.GlobalAvgPool: lambda op, xs, arrays, x: nodes.reduce_mean(xs[0], _spatial(x), keep_dims=True),
     ops.GlobalMaxPool: lambda op, xs, arrays, x: nodes.reduce_max(xs[0], _spatial(x), keep_dims=True),
     ops.AdaptiveAvgPool: lambda op, xs, arrays, x: nodes.adaptive_avg_pool(xs[0], op.output_shape(x)[1:]),
+    ops.Maxout: _maxout,
     ops.Flatten: lambda op, xs, arrays, x: nodes.reshape(xs[0], [0, -1], special_zero=True),
     ops.Reshape: lambda op, xs, arrays, x: nodes.reshape(xs[0], [0, *op.shape], special_zero=True),
     ops.Pad: lambda op, xs, arrays, x: _padded(xs[0], op.sides(x)),
+    ops.PadChannels: _pad_channels,
     ops.Slice: _slice,
     ops.ChannelShuffle: lambda op, xs, arrays, x: nodes.shuffle_channels(xs[0], 1, op.groups),
     ops.PixelShuffle: lambda op, xs, arrays, x: nodes.depth_to_space(xs[0], "depth_first", op.factor),

@@ -171,6 +171,7 @@ _REAL = Kind(
     lambda token, x: float(token),
     lambda value, x: repr(abs(value)).removesuffix(".0"),  # abs: there is -0.0
 )
+_SIGNED = Kind(f"-?(?:{_REAL.pattern})", _REAL.read, lambda value, x: repr(value).removesuffix(".0"))
 _SIZE = Kind(
     "[0-9]+(?:x[0-9]+)*",
     lambda token, x: _merged(tuple(int(n) for n in token.split("x")), x),
@@ -183,6 +184,11 @@ _SIDES = Kind(
     f"same|valid|p{_SIDE}(?:x{_SIDE})*",
     _read_padding,
     lambda value, x: "same" if value == "same" else f"p{_write_padding(value, x)}",
+)
+_ENDS = Kind(
+    r"[0-9]+\+[0-9]+",
+    lambda token, x: [int(n) for n in token.split("+")],
+    lambda value, x: "{}+{}".format(*value),
 )
 _GROUP_COUNT = Kind(f"g[0-9]+|{DEPTHWISE}", _read_groups, lambda value, x: DEPTHWISE if value == x[0] else f"g{value}")
 _PART = Kind(
@@ -225,8 +231,12 @@ _TABLE = (
     _layer("conv", ops.Conv, _FILTERS, _KERNEL, _STRIDE, _PADDING, _DILATION, _GROUPS_OR_DEPTHWISE, _NO_BIAS),
     _layer("deconv", ops.ConvTranspose, _FILTERS, _KERNEL, _STRIDE, _PADDING, _EXTRA, _DILATION, _GROUPS, _NO_BIAS),
     _layer("dense", ops.Dense, _count("out_features", "the number of units, such as 10"), _NO_BIAS),
-    _layer("maxpool", ops.MaxPool, _WINDOW, _STRIDE, _PADDING, _CEIL),
-    _layer("avgpool", ops.AvgPool, _WINDOW, _STRIDE, _PADDING, _option("count_padding", "countpad", True), _CEIL),
+    _layer("rbf", ops.Rbf, _count("out_features", "the number of points, such as 10")),
+    _layer("maxpool", ops.MaxPool, _WINDOW, _STRIDE, _PADDING, _DILATION, _CEIL),
+    _layer(
+        "avgpool", ops.AvgPool, _WINDOW, _STRIDE, _PADDING, _DILATION, _option("count_padding", "countpad", True), _CEIL
+    ),
+    _layer("lppool", ops.LpPool, _WINDOW, _STRIDE, _PADDING, _DILATION, _key("p", _REAL), _CEIL),
     _layer("medianpool", ops.MedianPool, _WINDOW, _STRIDE),
     _layer("global avgpool", ops.GlobalAvgPool),
     _layer("global maxpool", ops.GlobalMaxPool),
@@ -234,6 +244,7 @@ _TABLE = (
     _layer("flatten", ops.Flatten),
     _layer("reshape", ops.Reshape, Argument(("shape",), _SHAPE, "the new shape, such as 7x7x64")),
     _layer("pad", ops.Pad, Argument(("padding",), _ZEROS, "how many zeros, such as 1 or 0+1x0+1")),
+    _layer("padchannels", ops.PadChannels, Argument(("before", "after"), _ENDS, "how many channels, such as 8+8")),
     _layer("slice", ops.Slice, _RANGE, _key("axis", _WHOLE)),
     _layer("upsample", ops.Upsample, _FACTOR, _option("mode", "linear", "linear")),
     _layer("pixelshuffle", ops.PixelShuffle, _count("factor", "the factor, such as 2")),
@@ -260,9 +271,13 @@ _TABLE = (
     _after("sigmoid", ops.Sigmoid),
     _after("tanh", ops.Tanh),
     _after("softmax", ops.Softmax),
+    _after("logsoftmax", ops.LogSoftmax),
+    _after("maxout", ops.Maxout, _count("pieces", "how many channels become one, such as 2")),
     _after("identity", ops.Identity),
     _after("dropout", ops.Dropout, Argument(("p",), _REAL)),
     _after("scale", ops.Scale, _option("bias", "bias", True)),
+    _after("offset", ops.Offset),
+    _after("factor", ops.Factor, Argument(("value",), _SIGNED, "the factor, such as 0.17")),
 )  # fmt: skip
 
 WORDS: dict[str, Word] = {word.text: word for word in _TABLE}

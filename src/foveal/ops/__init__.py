@@ -19,17 +19,19 @@ from foveal.ops.arranging import (
     Multiply,
     Opaque,
     Pad,
+    PadChannels,
     PixelShuffle,
     Reshape,
     Slice,
     Upsample,
 )
 from foveal.ops.base import LARGEST, Op
-from foveal.ops.linear import Conv, ConvTranspose, Dense, Scale
+from foveal.ops.linear import Conv, ConvTranspose, Dense, Offset, Rbf, Scale
 from foveal.ops.pointwise import (
     BatchNorm,
     Dropout,
     Elu,
+    Factor,
     Gelu,
     GroupNorm,
     Hardsigmoid,
@@ -38,6 +40,7 @@ from foveal.ops.pointwise import (
     LayerNorm,
     LeakyRelu,
     LocalResponseNorm,
+    LogSoftmax,
     Mish,
     PRelu,
     Relu,
@@ -49,7 +52,16 @@ from foveal.ops.pointwise import (
     Softplus,
     Tanh,
 )
-from foveal.ops.pools import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, MedianPool
+from foveal.ops.pools import (
+    AdaptiveAvgPool,
+    AvgPool,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    LpPool,
+    Maxout,
+    MaxPool,
+    MedianPool,
+)
 
 __all__ = [
     "LARGEST",
@@ -65,6 +77,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Elu",
+    "Factor",
     "Flatten",
     "Gelu",
     "GlobalAvgPool",
@@ -76,15 +89,21 @@ __all__ = [
     "LayerNorm",
     "LeakyRelu",
     "LocalResponseNorm",
+    "LogSoftmax",
+    "LpPool",
     "MaxPool",
+    "Maxout",
     "MedianPool",
     "Mish",
     "Multiply",
+    "Offset",
     "Op",
     "Opaque",
     "PRelu",
     "Pad",
+    "PadChannels",
     "PixelShuffle",
+    "Rbf",
     "Relu",
     "Relu6",
     "Reshape",
@@ -104,12 +123,13 @@ __all__ = [
 OPS: dict[str, type[Op]] = {
     op.__name__: op
     for op in (
-        Conv, ConvTranspose, Dense, Scale,
+        Conv, ConvTranspose, Dense, Scale, Offset, Rbf,
         BatchNorm, LayerNorm, GroupNorm, LocalResponseNorm,
         Relu, Relu6, LeakyRelu, PRelu, Elu, Selu, Gelu, Silu, Mish, Softplus, Hardsigmoid, Hardswish,
-        Sigmoid, Tanh, Softmax, Identity, Dropout,
-        MaxPool, AvgPool, MedianPool, GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool,
-        Flatten, Reshape, Pad, Slice, ChannelShuffle, PixelShuffle, Upsample, Add, Multiply, Concat, Opaque,
+        Sigmoid, Tanh, Softmax, LogSoftmax, Identity, Factor, Dropout,
+        MaxPool, AvgPool, LpPool, MedianPool, GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, Maxout,
+        Flatten, Reshape, Pad, PadChannels, Slice, ChannelShuffle, PixelShuffle, Upsample,
+        Add, Multiply, Concat, Opaque,
     )
 }  # fmt: skip
 """Every operation by name."""

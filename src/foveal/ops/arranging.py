@@ -66,6 +66,18 @@ class Pad(Op):
 
 
 @dataclass(frozen=True)
+class PadChannels(Op):
+    """Channels of zeros before and after those of the input; He et al. (2015), option A of a shortcut."""
+
+    before: Whole
+    after: Whole
+
+    def output_shape(self, *xs: Shape) -> Shape:
+        x = self._map(xs)
+        return (x[0] + self.before + self.after, *x[1:])
+
+
+@dataclass(frozen=True)
 class Slice(Op):
     """Part of one axis, ``start:stop:step`` as in Python; axis 0 is the channels."""
 

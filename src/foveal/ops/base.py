@@ -17,6 +17,12 @@ Count = int
 Share = float
 """A number in [0, 1)."""
 
+Real = float
+"""Any finite number below a million, of either sign."""
+
+Power = float
+"""A number of at least 1 and below a thousand."""
+
 OptionalSize = Size | None
 """None where the op says what that means."""
 
@@ -176,6 +182,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "Label": (lambda v: v if isinstance(v, str) and len(v) <= 80 and v.isprintable() else None, _LABEL_TEXT),
     "bool": (lambda v: v if type(v) is bool else None, "true or false"),
     "float": (lambda v: _number(v, 0.0, 1e6), "a number of at least 0 and below a million"),
+    "Real": (lambda v: _number(v, -1e6, 1e6), "a number between minus a million and a million"),
+    "Power": (lambda v: _number(v, 1.0, 1e3), "a number of at least 1 and below a thousand"),
     "Share": (lambda v: _number(v, 0.0, 1.0), "a number from 0 up to, not including, 1"),
 }
 """By the name of a field's type: the checked value or None, and what was expected."""

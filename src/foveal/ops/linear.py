@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from foveal.errors import ShapeError
 from foveal.fields import Axis, Field
@@ -156,6 +157,41 @@ class Scale(Op):
 
     def other_ops(self, *xs: Shape) -> int:
         return math.prod(xs[0]) * (1 + self.bias)
+
+
+@dataclass(frozen=True)
+class Offset(Op):
+    """A trained summand for every single value; LeCun et al. (1989), whose units share weights but not biases."""
+
+    work: ClassVar[int] = 1
+
+    def parameters(self, *xs: Shape) -> dict[str, Shape]:
+        return {"bias": self._only(xs)}
+
+
+@dataclass(frozen=True)
+class Rbf(Op):
+    """Squared distances to fixed points, ``y_i = sum_j (x_j - w_ij)^2``; LeCun et al. (1998), equation 7.
+
+    The points are a buffer: drawn by hand, not trained. The products count among the other operations.
+    """
+
+    out_features: Count
+
+    def output_shape(self, *xs: Shape) -> Shape:
+        x = self._only(xs)
+        if len(x) != 1:
+            raise ShapeError(f"Rbf takes a flat input, not {text(x)}; put Flatten before it")
+        return (self.out_features,)
+
+    def buffers(self, *xs: Shape) -> dict[str, Shape]:
+        return {"weight": (self.out_features, *self._only(xs))}
+
+    def other_ops(self, *xs: Shape) -> int:
+        return self.out_features * (3 * xs[0][0] - 1)  # a difference, a square, and their sum
+
+    def receptive_field(self, *xs: Field) -> Field:
+        return xs[0].whole()
 
 
 def _check_groups(in_channels: int, out_channels: int, groups: int) -> None:

@@ -8,13 +8,21 @@ from typing import ClassVar
 
 from foveal.errors import ShapeError
 from foveal.fields import Field
-from foveal.ops.base import Count, Op, Share
+from foveal.ops.base import Count, Op, Real, Share
 from foveal.shapes import Shape
 
 
 @dataclass(frozen=True)
 class Identity(Op):
     """The input itself."""
+
+
+@dataclass(frozen=True)
+class Factor(Op):
+    """Each value times a fixed number, which may be negative."""
+
+    value: Real
+    work: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,16 @@ class Tanh(Op):
 @dataclass(frozen=True)
 class Softmax(Op):
     """exp(x) over its sum, across the channels (the first axis)."""
+
+    work: ClassVar[int] = 3
+
+    def receptive_field(self, *xs: Field) -> Field:
+        return xs[0].whole() if xs[0].flat else xs[0]
+
+
+@dataclass(frozen=True)
+class LogSoftmax(Op):
+    """The logarithm of softmax: x minus the logarithm of the sum of exp(x), across the channels."""
 
     work: ClassVar[int] = 3
 

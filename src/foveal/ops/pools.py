@@ -1,4 +1,4 @@
-"""Pooling: each channel summed up window by window."""
+"""Pooling: each channel summed up window by window, and channels by groups."""
 
 from __future__ import annotations
 
@@ -7,12 +7,55 @@ from dataclasses import dataclass
 
 from foveal.errors import ShapeError
 from foveal.fields import Field
-from foveal.ops.base import Op, OptionalSize, slid
-from foveal.shapes import Padding, Shape, Sides, Size, per_axis, resolve_padding, slide
+from foveal.ops.base import Count, Op, OptionalSize, Power, slid
+from foveal.shapes import Padding, Shape, Sides, Size, per_axis, resolve_padding, slide, window
+
+
+class _Window(Op):
+    """What slides over a padded map: the methods of the ops that have these fields."""
+
+    kernel_size: Size
+    stride: OptionalSize
+    padding: Padding
+    ceil_mode: bool
+    dilation: Size
+
+    def sides(self, x: Shape) -> tuple[Sides, ...]:
+        """Cells before and after each spatial axis of `x` that the windows reach, beyond the padding too."""
+        rank, outputs = len(x) - 1, self.output_shape(x)[1:]
+        spans = map(window, per_axis(self.kernel_size, rank), per_axis(self.dilation, rank))
+        strides = per_axis(self.stride or self.kernel_size, rank)
+        return tuple(
+            (before, max(after, (cells - 1) * stride + span - n - before))
+            for n, (before, after), cells, span, stride in zip(
+                x[1:], self._padding(x), outputs, spans, strides, strict=True
+            )
+        )
+
+    def output_shape(self, *xs: Shape) -> Shape:
+        x = self._map(xs)
+        rank, stride, padding = len(x) - 1, self.stride or self.kernel_size, self._padding(x)
+        outputs = slide(x[1:], self.kernel_size, stride, padding, self.dilation, ceil_mode=self.ceil_mode)
+        sizes = (per_axis(size, rank) for size in (self.kernel_size, stride, self.dilation))
+        for n, m, kernel, step, dilation, sides in zip(x[1:], outputs, *sizes, padding, strict=True):
+            span = window(kernel, dilation)
+            ahead = range(min(m, -(-sides[0] // step), n + 1))  # windows that begin in the padding, until they repeat
+            if max(sides) >= span or any((p * step - sides[0]) % dilation >= n for p in ahead):
+                raise ShapeError(
+                    f"padding {max(sides)} under a pooling window of {span} leaves windows with no input cell"
+                )
+        return (x[0], *outputs)
+
+    def receptive_field(self, *xs: Field) -> Field:
+        stride = self.stride or self.kernel_size
+        return slid(xs[0], self.kernel_size, stride, self.padding, self.dilation, ceil_mode=self.ceil_mode)
+
+    def _padding(self, x: Shape) -> tuple[Sides, ...]:
+        return resolve_padding(self.padding, x[1:], self.kernel_size, self.stride or self.kernel_size, self.dilation)
 
 
 @dataclass(frozen=True)
-class MaxPool(Op):
+class MaxPool(_Window):
     """The largest value in each window; padding counts as minus infinity. `stride` None means the kernel's size.
 
     `ceil_mode` lets a last window hang over the end, as in PyTorch and Caffe.
@@ -22,23 +65,14 @@ class MaxPool(Op):
     stride: OptionalSize = None
     padding: Padding = 0
     ceil_mode: bool = False
-
-    def sides(self, x: Shape) -> tuple[Sides, ...]:
-        """Cells before and after each spatial axis of `x` that the windows reach, beyond the padding too."""
-        return _sides(x, self)
-
-    def output_shape(self, *xs: Shape) -> Shape:
-        return _pooled(self._map(xs), self)
+    dilation: Size = 1
 
     def other_ops(self, *xs: Shape) -> int:
         return math.prod(self.output_shape(*xs)) * (_cells(self, xs[0]) - 1)
 
-    def receptive_field(self, *xs: Field) -> Field:
-        return slid(xs[0], self.kernel_size, self.stride or self.kernel_size, self.padding, ceil_mode=self.ceil_mode)
-
 
 @dataclass(frozen=True)
-class AvgPool(Op):
+class AvgPool(_Window):
     """The mean of each window. With `count_padding`, padded cells count as zeros, otherwise they are left out.
 
     Cells beyond the padding, under `ceil_mode`, are always left out, as in PyTorch.
@@ -49,19 +83,28 @@ class AvgPool(Op):
     padding: Padding = 0
     count_padding: bool = False
     ceil_mode: bool = False
-
-    def sides(self, x: Shape) -> tuple[Sides, ...]:
-        """Cells before and after each spatial axis of `x` that the windows reach, beyond the padding too."""
-        return _sides(x, self)
-
-    def output_shape(self, *xs: Shape) -> Shape:
-        return _pooled(self._map(xs), self)
+    dilation: Size = 1
 
     def other_ops(self, *xs: Shape) -> int:
         return math.prod(self.output_shape(*xs)) * _cells(self, xs[0])
 
-    def receptive_field(self, *xs: Field) -> Field:
-        return slid(xs[0], self.kernel_size, self.stride or self.kernel_size, self.padding, ceil_mode=self.ceil_mode)
+
+@dataclass(frozen=True)
+class LpPool(_Window):
+    """The p-norm of each window, ``(sum of |x|^p)^(1/p)``; Sermanet et al. (2012). Padding counts as zeros.
+
+    Of p = 1 it is the sum of absolute values, and the larger p, the nearer it comes to the largest of them.
+    """
+
+    kernel_size: Size
+    stride: OptionalSize = None
+    padding: Padding = 0
+    p: Power = 2.0
+    ceil_mode: bool = False
+    dilation: Size = 1
+
+    def other_ops(self, *xs: Shape) -> int:
+        return math.prod(self.output_shape(*xs)) * 3 * _cells(self, xs[0])  # of each cell |x|^p, added up; the root
 
 
 @dataclass(frozen=True)
@@ -141,33 +184,29 @@ class AdaptiveAvgPool(Op):
         return xs[0].each(lambda axis, i: axis.binned(outputs[i]))
 
 
+@dataclass(frozen=True)
+class Maxout(Op):
+    """The largest of each `pieces` channels in a row, which become one; Goodfellow et al. (2013)."""
+
+    pieces: Count
+
+    def output_shape(self, *xs: Shape) -> Shape:
+        x = self._only(xs)
+        if x[0] % self.pieces:
+            raise ShapeError(f"{x[0]} channels do not divide into pieces of {self.pieces}")
+        return (x[0] // self.pieces, *x[1:])
+
+    def other_ops(self, *xs: Shape) -> int:
+        return math.prod(xs[0]) - math.prod(self.output_shape(*xs))
+
+    def receptive_field(self, *xs: Field) -> Field:
+        return xs[0].whole() if xs[0].flat else xs[0]
+
+
 def _binned_cells(cells: int, outputs: int) -> int:
     """How many cells the bins of one axis read in all: a bound that falls inside a cell puts it into two bins."""
     return cells + outputs - math.gcd(cells, outputs)
 
 
-def _cells(pool: MaxPool | AvgPool | MedianPool, x: Shape) -> int:
+def _cells(pool: _Window | MedianPool, x: Shape) -> int:
     return math.prod(per_axis(pool.kernel_size, len(x) - 1))
-
-
-def _pooled(x: Shape, pool: MaxPool | AvgPool) -> Shape:
-    stride = pool.stride or pool.kernel_size
-    kernels = per_axis(pool.kernel_size, len(x) - 1)
-    for kernel, sides in zip(kernels, resolve_padding(pool.padding, x[1:], kernels, stride), strict=True):
-        if max(sides) >= kernel:
-            raise ShapeError(
-                f"padding {max(sides)} under a pooling window of {kernel} leaves windows with no input cell"
-            )
-    return (x[0], *slide(x[1:], kernels, stride, pool.padding, ceil_mode=pool.ceil_mode))
-
-
-def _sides(x: Shape, pool: MaxPool | AvgPool) -> tuple[Sides, ...]:
-    rank = len(x) - 1
-    kernels, strides = per_axis(pool.kernel_size, rank), per_axis(pool.stride or pool.kernel_size, rank)
-    sides = resolve_padding(pool.padding, x[1:], kernels, strides)
-    outputs = slide(x[1:], kernels, strides, pool.padding, ceil_mode=pool.ceil_mode)
-    axes = zip(x[1:], sides, outputs, kernels, strides, strict=True)
-    return tuple(
-        (before, max(after, (cells - 1) * stride + kernel - n - before))
-        for n, (before, after), cells, kernel, stride in axes
-    )

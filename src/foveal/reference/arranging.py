@@ -38,6 +38,16 @@ def zero_pad_backward(op: ops.Pad, arrays: Arrays, xs: tuple[Array, ...], y: Arr
     return (crop(gy, op.sides(xs[0].shape[1:])),), {}
 
 
+def pad_channels(op: ops.PadChannels, arrays: Arrays, x: Array) -> Array:
+    """Channels of zeros before and after."""
+    return np.pad(x, [(0, 0), (op.before, op.after), *[(0, 0)] * (x.ndim - 2)])
+
+
+def pad_channels_backward(op: ops.PadChannels, arrays: Arrays, xs: tuple[Array, ...], y: Array, gy: Array) -> Gradients:
+    """The gradient without that of the zeros."""
+    return (gy[:, op.before : op.before + xs[0].shape[1]],), {}
+
+
 def take(op: ops.Slice, arrays: Arrays, x: Array) -> Array:
     """``x[start:stop:step]`` along one axis."""
     return x[_part(op)]
@@ -140,6 +150,7 @@ ARRANGING: dict[type[Op], Pair] = {
     ops.Flatten: Pair(flatten, reshape_backward),
     ops.Reshape: Pair(reshape, reshape_backward),
     ops.Pad: Pair(zero_pad, zero_pad_backward),
+    ops.PadChannels: Pair(pad_channels, pad_channels_backward),
     ops.Slice: Pair(take, take_backward),
     ops.ChannelShuffle: Pair(channel_shuffle, channel_shuffle_backward),
     ops.PixelShuffle: Pair(pixel_shuffle, pixel_shuffle_backward),
@@ -158,7 +169,7 @@ def _dealt(x: Array, rows: int) -> Array:
     return x.reshape(len(x), rows, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
 
 
-def _neighbours(
+def neighbours(
     cells: int, scale: int, dtype: npt.DTypeLike
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Array]:
     """Of each of ``cells * scale`` new cells the two old ones it lies between, and its distance t from the first."""
@@ -168,7 +179,7 @@ def _neighbours(
 
 
 def _interpolated(x: Array, axis: int, scale: int) -> Array:
-    low, high, t = _neighbours(x.shape[axis], scale, x.dtype)
+    low, high, t = neighbours(x.shape[axis], scale, x.dtype)
     last = np.moveaxis(x, axis, -1)
     return np.moveaxis((1 - t) * last[..., low] + t * last[..., high], -1, axis)
 
@@ -176,7 +187,7 @@ def _interpolated(x: Array, axis: int, scale: int) -> Array:
 def _interpolated_backward(g: Array, axis: int, scale: int) -> Array:
     last = np.moveaxis(g, axis, -1)
     cells = last.shape[-1] // scale
-    low, high, t = _neighbours(cells, scale, g.dtype)
+    low, high, t = neighbours(cells, scale, g.dtype)
     gx = np.zeros((*last.shape[:-1], cells), g.dtype)
     for i, (a, b) in enumerate(zip(low, high, strict=True)):
         gx[..., a] += (1 - t[i]) * last[..., i]

@@ -62,14 +62,14 @@ def windows(x: Array, kernel: Size, stride: Size, dilation: Size = 1, *, writeab
     return view[(*EVERY, *(slice(None, None, step) for step in (*strides, *dilations)))]
 
 
-def overlaid(cells: Array, spatial: Shape, stride: Size) -> Array:
+def overlaid(cells: Array, spatial: Shape, stride: Size, dilation: Size = 1) -> Array:
     """The windows `cells` laid back where `windows` reads them in a map of `spatial` cells; where they overlap, added.
 
-    The transpose of `windows`: ``x[n, c, q] = sum of cells[n, c, p, k] over all s*p + k = q``.
+    The transpose of `windows`: ``x[n, c, q] = sum of cells[n, c, p, k] over all s*p + d*k = q``.
     """
     kernel = cells.shape[2 + len(spatial) :]
     x = np.zeros((*cells.shape[:2], *spatial), cells.dtype)
-    view = windows(x, kernel, stride, writeable=True)
+    view = windows(x, kernel, stride, dilation, writeable=True)
     for cell in np.ndindex(kernel):
         view[(..., *cell)] += cells[(..., *cell)]  # at one cell of the window no two positions meet
     return x

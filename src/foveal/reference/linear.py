@@ -1,4 +1,4 @@
-"""Convolutions, dense layers and factors, forward and backward; and a layer as the matrix that it is."""
+"""Convolutions, dense layers, factors and summands, forward and backward; and a layer as the matrix that it is."""
 
 from __future__ import annotations
 
@@ -135,11 +135,33 @@ def scale_backward(op: ops.Scale, arrays: Arrays, xs: tuple[Array, ...], y: Arra
     return (gx,), {"weight": over_channels(xs[0] * gy)} | _bias_gradient(arrays, gy)
 
 
+def offset(op: ops.Offset, arrays: Arrays, x: Array) -> Array:
+    """``x + bias``, a summand for every single value."""
+    return x + arrays["bias"]
+
+
+def offset_backward(op: ops.Offset, arrays: Arrays, xs: tuple[Array, ...], y: Array, gy: Array) -> Gradients:
+    """``gx = gy``; to the bias the sum of ``gy`` over the batch."""
+    return (gy,), {"bias": gy.sum(axis=0)}
+
+
+def rbf(op: ops.Rbf, arrays: Arrays, x: Array) -> Array:
+    """``y[n, i] = sum over j of (x[n, j] - weight[i, j])^2``; LeCun et al. (1998), equation 7."""
+    return np.sum((x[:, None] - arrays["weight"]) ** 2, axis=2)
+
+
+def rbf_backward(op: ops.Rbf, arrays: Arrays, xs: tuple[Array, ...], y: Array, gy: Array) -> Gradients:
+    """``gx[n, j] = sum over i of 2 gy[n, i] (x[n, j] - weight[i, j])``; the points are not trained."""
+    return (np.einsum("ni,nij->nj", 2 * gy, xs[0][:, None] - arrays["weight"]),), {}
+
+
 LINEAR: dict[type[Op], Pair] = {
     ops.Conv: Pair(conv, conv_backward),
     ops.ConvTranspose: Pair(conv_transpose, conv_transpose_backward),
     ops.Dense: Pair(dense, dense_backward),
     ops.Scale: Pair(scale, scale_backward),
+    ops.Offset: Pair(offset, offset_backward),
+    ops.Rbf: Pair(rbf, rbf_backward),
 }
 
 

@@ -7,17 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from foveal import ops
 from foveal.errors import ShapeError, UsageError
 from foveal.reference.base import Array
+from foveal.reference.norms import log_softmax
 
 Labels = npt.ArrayLike
 """The true class of each image, a whole number from 0."""
-
-
-def log_softmax(logits: Array) -> Array:
-    """``logits - log sum exp(logits)`` along axis 1, the largest taken off first so that nothing overflows."""
-    shifted = logits - logits.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
 def cross_entropy(logits: Array, labels: Labels) -> float:
@@ -31,12 +27,12 @@ def cross_entropy(logits: Array, labels: Labels) -> float:
     ------
     ShapeError : not one row of logits for each label. UsageError : a label that is no class.
     """
-    return -float((_truth(logits, labels) * log_softmax(logits)).sum(1).mean())
+    return -float((_truth(logits, labels) * _log_softmax(logits)).sum(1).mean())
 
 
 def cross_entropy_backward(logits: Array, labels: Labels) -> Array:
     """``(p - truth) / batch``, truth being 1 at the true class and else 0."""
-    return (np.exp(log_softmax(logits)) - _truth(logits, labels)) / len(logits)
+    return (np.exp(_log_softmax(logits)) - _truth(logits, labels)) / len(logits)
 
 
 def squared_error(y: Array, target: Array, *, half: bool = False) -> float:
@@ -80,6 +76,10 @@ def l2(weights: Mapping[str, Array], decay: float) -> float:
 def l2_backward(weights: Mapping[str, Array], decay: float) -> dict[str, Array]:
     """``decay * weight`` for each array that `l2` penalises: weights shrink in proportion (weight decay)."""
     return {name: decay * weights[name] for name in _penalised(weights)}
+
+
+def _log_softmax(logits: Array) -> Array:
+    return log_softmax(ops.LogSoftmax(), {}, logits)
 
 
 def _truth(logits: Array, labels: Labels) -> Array:

@@ -1,4 +1,4 @@
-"""Normalisations and softmax: what depends on other values of the same image, or of the batch."""
+"""Normalisations, softmax and its logarithm: what depends on other values of the same image, or of the batch."""
 
 from __future__ import annotations
 
@@ -115,12 +115,24 @@ def softmax_backward(op: Op, arrays: Arrays, xs: tuple[Array, ...], y: Array, gy
     return (y * (gy - (gy * y).sum(1, keepdims=True)),), {}
 
 
+def log_softmax(op: Op, arrays: Arrays, x: Array) -> Array:
+    """``x[c] - log of the sum over channels of exp(x)``; the largest x is taken off first, as there."""
+    shifted = x - x.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+def log_softmax_backward(op: Op, arrays: Arrays, xs: tuple[Array, ...], y: Array, gy: Array) -> Gradients:
+    """``gx[c] = gy[c] - softmax(x)[c] * sum over channels of gy``."""
+    return (gy - np.exp(y) * gy.sum(1, keepdims=True),), {}
+
+
 NORMS: dict[type[Op], Pair] = {
     ops.BatchNorm: Pair(batch_norm, batch_norm_backward),
     ops.LayerNorm: Pair(layer_norm, layer_norm_backward),
     ops.GroupNorm: Pair(group_norm, group_norm_backward),
     ops.LocalResponseNorm: Pair(local_response_norm, local_response_norm_backward),
     ops.Softmax: Pair(softmax, softmax_backward),
+    ops.LogSoftmax: Pair(log_softmax, log_softmax_backward),
 }
 
 

@@ -41,6 +41,16 @@ def identity_slope(op: ops.Identity, x: Array) -> Array:
     return np.ones_like(x)
 
 
+def factor(op: ops.Factor, x: Array) -> Array:
+    """``value * x``."""
+    return op.value * x
+
+
+def factor_slope(op: ops.Factor, x: Array) -> Array:
+    """``value``."""
+    return np.full_like(x, op.value)
+
+
 def relu(op: ops.Relu, x: Array) -> Array:
     """``max(x, 0)``."""
     return np.maximum(x, 0)
@@ -211,6 +221,7 @@ def dropout_backward(op: ops.Dropout, arrays: Arrays, xs: tuple[Array, ...], y: 
 
 POINTWISE: dict[type[Op], Pair] = {
     ops.Identity: curve(identity, identity_slope),
+    ops.Factor: curve(factor, factor_slope),
     ops.Relu: curve(relu, relu_slope),
     ops.Relu6: curve(relu6, relu6_slope),
     ops.LeakyRelu: curve(leaky_relu, leaky_relu_slope),

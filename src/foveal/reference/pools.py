@@ -1,4 +1,4 @@
-"""Pooling, forward and backward: windows summed up, and their gradient handed back cell by cell."""
+"""Pooling, forward and backward: windows summed up, and their gradient handed back cell by cell; maxout, too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foveal.shapes import per_axis, resolve_padding
 
 
 def max_pool(op: ops.MaxPool, arrays: Arrays, x: Array) -> Array:
-    """``y[p] = max over k of x[s*p + k]``, padding counting as minus infinity."""
+    """``y[p] = max over k of x[s*p + d*k]``, padding counting as minus infinity."""
     return _cells(op, pad(x, op.sides(x.shape[1:]), -math.inf)).max(-1)
 
 
@@ -30,7 +30,7 @@ def max_pool_backward(op: ops.MaxPool, arrays: Arrays, xs: tuple[Array, ...], y:
 
 
 def avg_pool(op: ops.AvgPool, arrays: Arrays, x: Array) -> Array:
-    """``y[p] = sum over k of x[s*p + k] / count[p]``, count the cells of the window that count."""
+    """``y[p] = sum over k of x[s*p + d*k] / count[p]``, count the cells of the window that count."""
     return _cells(op, pad(x, op.sides(x.shape[1:]))).sum(-1) / _counted(op, x)
 
 
@@ -39,6 +39,20 @@ def avg_pool_backward(op: ops.AvgPool, arrays: Arrays, xs: tuple[Array, ...], y:
     (x,), share = xs, gy / _counted(op, xs[0])
     every = np.ones((*gy.shape, _size(op, x)), x.dtype)
     return (_handed_back(op, x, every, share, op.sides(x.shape[1:])),), {}
+
+
+def lp_pool(op: ops.LpPool, arrays: Arrays, x: Array) -> Array:
+    """``y[p] = (sum over k of |x[s*p + d*k]|^p)^(1/p)``."""
+    return (np.abs(_cells(op, pad(x, op.sides(x.shape[1:])))) ** op.p).sum(-1) ** (1 / op.p)
+
+
+def lp_pool_backward(op: ops.LpPool, arrays: Arrays, xs: tuple[Array, ...], y: Array, gy: Array) -> Gradients:
+    """Each cell gets ``sign(x) (|x| / y[p])^(p - 1) gy[p]``, overlaps add; of a window of zeros, where there is no
+    slope, 0 as in PyTorch's ``vector_norm``.
+    """
+    (x,), sides = xs, op.sides(xs[0].shape[1:])
+    cells, norms = _cells(op, pad(x, sides)), np.where(y == 0, 1, y)[..., None]
+    return (_handed_back(op, x, np.sign(cells) * (np.abs(cells) / norms) ** (op.p - 1), gy, sides),), {}
 
 
 def median_pool(op: ops.MedianPool, arrays: Arrays, x: Array) -> Array:
@@ -98,21 +112,34 @@ def adaptive_avg_pool_backward(
     return (gx,), {}
 
 
+def maxout(op: ops.Maxout, arrays: Arrays, x: Array) -> Array:
+    """``y[c] = max over j < pieces of x[pieces*c + j]``."""
+    return _pieces(op, x).max(-1)
+
+
+def maxout_backward(op: ops.Maxout, arrays: Arrays, xs: tuple[Array, ...], y: Array, gy: Array) -> Gradients:
+    """The gradient goes to the winner, of equal pieces to the first."""
+    pieces = _pieces(op, xs[0])
+    return (np.moveaxis(_one_hot(pieces.argmax(-1), pieces) * gy[..., None], -1, 2).reshape(xs[0].shape),), {}
+
+
 POOLS: dict[type[Op], Pair] = {
     ops.MaxPool: Pair(max_pool, max_pool_backward),
     ops.AvgPool: Pair(avg_pool, avg_pool_backward),
+    ops.LpPool: Pair(lp_pool, lp_pool_backward),
     ops.MedianPool: Pair(median_pool, median_pool_backward),
     ops.GlobalAvgPool: Pair(global_avg_pool, global_avg_pool_backward),
     ops.GlobalMaxPool: Pair(global_max_pool, global_max_pool_backward),
     ops.AdaptiveAvgPool: Pair(adaptive_avg_pool, adaptive_avg_pool_backward),
+    ops.Maxout: Pair(maxout, maxout_backward),
 }
 
-Windowed = ops.MaxPool | ops.AvgPool | ops.MedianPool
+Windowed = ops.MaxPool | ops.AvgPool | ops.LpPool | ops.MedianPool
 
 
 def _cells(op: Windowed, padded: Array) -> Array:
     """(batch, C, positions..., cells): each window's cells in one row, in reading order."""
-    view = windows(padded, op.kernel_size, op.stride or op.kernel_size)
+    view = windows(padded, op.kernel_size, op.stride or op.kernel_size, getattr(op, "dilation", 1))
     return view.reshape(*view.shape[: padded.ndim], -1)
 
 
@@ -121,7 +148,7 @@ def _handed_back(op: Windowed, x: Array, shares: Array, gy: Array, sides: tuple[
     kernel = per_axis(op.kernel_size, x.ndim - 2)
     cells = (shares * gy[..., None]).reshape(*gy.shape, *kernel)
     spatial = tuple(n + sum(pair) for n, pair in zip(x.shape[2:], sides, strict=True))
-    return crop(overlaid(cells, spatial, op.stride or kernel), sides)
+    return crop(overlaid(cells, spatial, op.stride or kernel, getattr(op, "dilation", 1)), sides)
 
 
 def _winners(cells: Array, real: Array) -> Array:
@@ -142,7 +169,7 @@ def _counted(op: ops.AvgPool, x: Array) -> Array:
     Cells that `ceil_mode` reaches beyond the padding never do.
     """
     spatial = x.shape[2:]
-    padding = resolve_padding(op.padding, spatial, op.kernel_size, op.stride or op.kernel_size)
+    padding = resolve_padding(op.padding, spatial, op.kernel_size, op.stride or op.kernel_size, op.dilation)
     ones = pad(np.ones(spatial, x.dtype)[None, None], padding, 1.0 if op.count_padding else 0.0)
     beyond = [(a - c, b - d) for (a, b), (c, d) in zip(op.sides(x.shape[1:]), padding, strict=True)]
     return _cells(op, pad(ones, beyond)).sum(-1)
@@ -155,6 +182,11 @@ def _size(op: Windowed, x: Array) -> int:
 def _middle(cells: Array) -> list[int]:
     n = cells.shape[-1]
     return [(n - 1) // 2, n // 2]
+
+
+def _pieces(op: ops.Maxout, x: Array) -> Array:
+    """(batch, C, positions..., pieces)."""
+    return np.moveaxis(x.reshape(len(x), -1, op.pieces, *x.shape[2:]), 2, -1)
 
 
 def _spatial(x: Array) -> tuple[int, ...]:

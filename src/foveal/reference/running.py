@@ -156,7 +156,9 @@ def _check(op: Op, arrays: Arrays, xs: tuple[Array, ...]) -> None:
     shapes = tuple(x.shape[1:] for x in xs)
     output = op.output_shape(*shapes)
     trained = op.parameters(*shapes)
-    untrained = op.buffers(*shapes) if arrays.keys() & op.buffers(*shapes) else {}
+    untrained = op.buffers(*shapes)
+    if isinstance(op, ops.BatchNorm) and not arrays.keys() & untrained:
+        untrained = {}
     if isinstance(op, ops.Dropout) and "mask" in arrays:
         untrained = {"mask": (len(xs[0]), *output)}
     expected = trained | untrained
@@ -202,7 +204,8 @@ def _arrays(
 ) -> Arrays:
     """What `node` computes with, by short names, in `dtype`."""
     shapes, prefix = graph.input_shapes(node), f"{node.weights_of or node.name}."
-    keys = [*node.op.parameters(*shapes), *(() if training else node.op.buffers(*shapes))]
+    of_batch = training and isinstance(node.op, ops.BatchNorm)
+    keys = [*node.op.parameters(*shapes), *(() if of_batch else node.op.buffers(*shapes))]
     if missing := [key for key in keys if prefix + key not in weights]:
         raise WeightsError(f"no weights for {prefix}{missing[0]}")
     arrays = {key: np.asarray(weights[prefix + key], dtype) for key in keys}

@@ -279,7 +279,7 @@ class _Maker:
         """Lets a number that is there only with an optional step be its switch: None for no such step."""
         said = [value is not None for value in known.column]
         for switch in self.parameters:
-            if switch.kind == "switch" and switch.column == said and known.default is None:
+            if switch.kind == "switch" and switch.column == said and known.default is None and 0 not in known.column:
                 known.optional = True
                 self.switches = {step: known if p is switch else p for step, p in self.switches.items()}
         if known.optional:

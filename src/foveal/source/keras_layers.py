@@ -10,6 +10,7 @@ from foveal import ops
 from foveal.errors import GraphError
 from foveal.ops import Op
 from foveal.shapes import Shape, Sides, per_axis, resolve_padding, window
+from foveal.source.layout import literal
 from foveal.source.torch_layers import one
 from foveal.source.units import Arg, Call, Value
 
@@ -111,6 +112,7 @@ def _conv_transpose(op: ops.ConvTranspose, x: Shape) -> tuple[Call, ...]:
 
 
 def _max_pool(op: ops.MaxPool, x: Shape) -> tuple[Call, ...]:
+    _not_dilated(op)
     if op.padding == "same" and not op.ceil_mode:
         return (_pool("MaxPooling", op, x, padding="same"),)
     sides = op.sides(x)
@@ -119,6 +121,7 @@ def _max_pool(op: ops.MaxPool, x: Shape) -> tuple[Call, ...]:
 
 
 def _avg_pool(op: ops.AvgPool, x: Shape) -> tuple[Call, ...]:
+    _not_dilated(op)
     if op.padding == "same" and not op.ceil_mode and not op.count_padding:
         return (_pool("AveragePooling", op, x, padding="same"),)
     rank, stride = len(x) - 1, op.stride or op.kernel_size
@@ -131,6 +134,17 @@ def _avg_pool(op: ops.AvgPool, x: Shape) -> tuple[Call, ...]:
     ignored = tuple((a - c, b - d) for (a, b), (c, d) in zip(reached, counted, strict=True))
     return (layer("padded_mean", "function", pool_size=per_axis(op.kernel_size, rank), strides=stride,
                   counted=counted, ignored=ignored),)  # fmt: skip
+
+
+def _lp_pool(op: ops.LpPool, x: Shape) -> tuple[Call, ...]:
+    _not_dilated(op)
+    kernels, strides = (per_axis(size, len(x) - 1) for size in (op.kernel_size, op.stride or op.kernel_size))
+    return (layer("lp_pool", "function", sides=op.sides(x), kernels=kernels, strides=strides, p=op.p),)
+
+
+def _not_dilated(op: ops.MaxPool | ops.AvgPool | ops.LpPool) -> None:
+    if one(op.dilation) != 1:
+        raise GraphError("Keras has no dilated pooling")
 
 
 def _pool(kind: str, op: ops.MaxPool | ops.AvgPool, x: Shape, **more: Any) -> Call:
@@ -189,6 +203,8 @@ LAYERS: dict[type[Op], Callable[[Any, Shape], tuple[Call, ...]]] = {
     ops.ConvTranspose: _conv_transpose,
     ops.Dense: lambda op, x: (layer("Dense", units=op.out_features, use_bias=op.bias),),
     ops.Scale: lambda op, x: (Call("Scale", (Arg("bias", op.bias, "bias", False),)),),
+    ops.Offset: lambda op, x: (Call("Offset"),),
+    ops.Rbf: lambda op, x: (Call("Rbf", (Arg("units", op.out_features, "channels", positional=True),)),),
     ops.BatchNorm: lambda op, x: _norm("BatchNormalization", op, momentum=round(1 - op.momentum, 12)),
     ops.LayerNorm: lambda op, x: _norm("LayerNormalization", op),
     ops.GroupNorm: lambda op, x: _norm("GroupNormalization", op, groups=op.groups),
@@ -212,10 +228,13 @@ LAYERS: dict[type[Op], Callable[[Any, Shape], tuple[Call, ...]]] = {
     ops.Sigmoid: activation("sigmoid"),
     ops.Tanh: activation("tanh"),
     ops.Softmax: lambda op, x: (layer("Softmax"),),
+    ops.LogSoftmax: activation("log_softmax"),
     ops.Identity: lambda op, x: (),
+    ops.Factor: lambda op, x: (Call(f" * {literal(op.value)}", form="suffix"),),
     ops.Dropout: lambda op, x: (layer("Dropout", rate=op.p),),
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
+    ops.LpPool: _lp_pool,
     ops.MedianPool: lambda op, x: (
         layer("median_pool", "function", kernels=per_axis(op.kernel_size, len(x) - 1),
               steps=per_axis(op.stride or op.kernel_size, len(x) - 1)),
@@ -223,9 +242,13 @@ LAYERS: dict[type[Op], Callable[[Any, Shape], tuple[Call, ...]]] = {
     ops.GlobalAvgPool: lambda op, x: (layer(f"GlobalAveragePooling{len(x) - 1}D", keepdims=True),),
     ops.GlobalMaxPool: lambda op, x: (layer(f"GlobalMaxPooling{len(x) - 1}D", keepdims=True),),
     ops.AdaptiveAvgPool: _adaptive,
+    ops.Maxout: lambda op, x: (layer("maxout", "function", pieces=op.pieces),),
     ops.Flatten: lambda op, x: (*_first_channels(x), layer("Flatten")),
     ops.Reshape: _reshape,
     ops.Pad: lambda op, x: (_padded(op.sides(x)),),
+    ops.PadChannels: lambda op, x: (
+        layer("pad_channels", "function", before=op.before, after=op.after),
+    ),
     ops.Slice: _slice,
     ops.ChannelShuffle: lambda op, x: (layer("channel_shuffle", "function", groups=op.groups),),
     ops.PixelShuffle: lambda op, x: (layer("pixel_shuffle", "function", factor=op.factor),),
@@ -256,6 +279,27 @@ def padded_mean(
     shares = ops.average_pool(ops.pad(ones, ignored), size, strides)
     x = ops.pad(ops.pad(x, counted), ignored)
     return ops.average_pool(x, size, strides) / shares
+''',
+    "lp_pool": '''
+def lp_pool(
+    x: KerasTensor,
+    sides: tuple[tuple[int, int], ...],
+    kernels: tuple[int, ...],
+    strides: int | tuple[int, ...],
+    p: float,
+) -> KerasTensor:
+    """The p-norm of each window; zeros around the map."""
+    powers = ops.pad(ops.abs(x) ** p, ((0, 0), *sides, (0, 0)))
+    sums = ops.average_pool(powers, kernels, strides)
+    for kernel in kernels:
+        sums = sums * kernel
+    return sums ** (1 / p)
+''',
+    "maxout": '''
+def maxout(x: KerasTensor, pieces: int) -> KerasTensor:
+    """The largest of each so many channels in a row."""
+    *sizes, channels = x.shape[1:]
+    return ops.max(ops.reshape(x, (-1, *sizes, channels // pieces, pieces)), axis=-1)
 ''',
     "median_pool": '''
 def median_pool(
@@ -297,6 +341,11 @@ def local_response_norm(
     total = sum(squares[..., i : i + channels] for i in range(size))
     return x / (k + alpha / size * total) ** beta
 ''',
+    "pad_channels": '''
+def pad_channels(x: KerasTensor, before: int, after: int) -> KerasTensor:
+    """Puts channels of zeros before and after."""
+    return ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(before, after)])
+''',
     "channel_shuffle": '''
 def channel_shuffle(x: KerasTensor, groups: int) -> KerasTensor:
     """Deals out the channels of the groups in turn."""
@@ -329,6 +378,32 @@ class Scale(layers.Layer):
     def call(self, x: KerasTensor) -> KerasTensor:
         y = x * self.factor
         return y + self.summand if self.use_bias else y
+''',
+    "Offset": '''
+class Offset(layers.Layer):
+    """Adds a trained number to every single value."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.summand = self.add_weight(shape=shape[1:], initializer="zeros")
+
+    def call(self, x: KerasTensor) -> KerasTensor:
+        return x + self.summand
+''',
+    "Rbf": '''
+class Rbf(layers.Layer):
+    """Squared distances to fixed points."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.units = units
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.points = self.add_weight(
+            shape=(self.units, shape[-1]), initializer="random_normal", trainable=False
+        )
+
+    def call(self, x: KerasTensor) -> KerasTensor:
+        return ops.sum(ops.square(ops.expand_dims(x, 1) - self.points), axis=2)
 ''',
 }
 """Definitions of what Keras lacks."""

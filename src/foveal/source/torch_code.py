@@ -217,7 +217,10 @@ def _range(step: Step, block: Block) -> str:
 
 def joined(operator: str, inputs: list[Expression]) -> Expression:
     """``a + b``, or a function of the two where that is too long for a line."""
-    text = f" {operator} ".join(flat(x) for x in inputs)
+    texts = [flat(x) for x in inputs]
+    if operator == "*":  # a product among the factors stays one of its own
+        texts = [f"({text})" if " * " in text else text for text in texts]
+    text = f" {operator} ".join(texts)
     if len(text) <= WIDTH - 24:
         return text
     whole = inputs[0]

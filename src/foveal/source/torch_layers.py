@@ -8,6 +8,7 @@ from typing import Any
 from foveal import ops
 from foveal.ops import Op
 from foveal.shapes import Shape, Sides, per_axis, resolve_padding
+from foveal.source.layout import literal
 from foveal.source.units import Arg, Call, Value
 
 DEFAULTS: dict[str, Value] = {
@@ -105,16 +106,19 @@ def _conv_transpose(op: ops.ConvTranspose, x: Shape) -> Call:
 
 def _pool(op: ops.MaxPool | ops.AvgPool, x: Shape) -> Call:
     rank, stride = len(x) - 1, op.stride or op.kernel_size
-    declared = resolve_padding(op.padding, x[1:], op.kernel_size, stride)
+    declared = resolve_padding(op.padding, x[1:], op.kernel_size, stride, op.dilation)
     padding, half = even(declared), tuple(kernel // 2 for kernel in per_axis(op.kernel_size, rank))
     kind = type(op).__name__
     windows: dict[str, Any] = {"kernel_size": op.kernel_size}
     if one(stride) != one(op.kernel_size):
         windows["stride"] = stride
+    if isinstance(op, ops.MaxPool):
+        windows["dilation"] = op.dilation
     counted: dict[str, Any] = {}
     if isinstance(op, ops.AvgPool) and padding is not None and any(padding):
         counted["count_include_pad"] = op.count_padding
-    if padding is not None and all(n <= most for n, most in zip(padding, half, strict=True)):
+    dilated_mean = isinstance(op, ops.AvgPool) and one(op.dilation) != 1
+    if padding is not None and not dilated_mean and all(n <= most for n, most in zip(padding, half, strict=True)):
         return layer(
             f"nn.{kind}{rank}d", said=("stride",), **windows, padding=padding, ceil_mode=op.ceil_mode, **counted
         )
@@ -122,7 +126,15 @@ def _pool(op: ops.MaxPool | ops.AvgPool, x: Shape) -> Call:
         return layer(f"PaddedMaxPool{rank}d", said=("stride",), **windows, sides=flat(op.sides(x)))
     inside = declared if op.count_padding else ((0, 0),) * rank
     beyond = tuple((a - c, b - d) for (a, b), (c, d) in zip(op.sides(x), inside, strict=True))
+    if dilated_mean:
+        return layer("DilatedAvgPool", **_every_axis(op, x), counted=flat(inside), ignored=flat(beyond))
     return layer(f"PaddedAvgPool{rank}d", said=("stride",), **windows, counted=flat(inside), ignored=flat(beyond))
+
+
+def _every_axis(op: ops.AvgPool | ops.LpPool, x: Shape) -> dict[str, Any]:
+    """A window's sizes, one number an axis."""
+    sizes = {"kernels": op.kernel_size, "strides": op.stride or op.kernel_size, "dilations": op.dilation}
+    return {name: per_axis(size, len(x) - 1) for name, size in sizes.items()}
 
 
 def _ranked(name: str, x: Shape) -> str:
@@ -143,6 +155,8 @@ LAYERS: dict[type[Op], Callable[[Any, Shape], Call]] = {
     ops.ConvTranspose: _conv_transpose,
     ops.Dense: lambda op, x: layer("nn.Linear", in_features=x[0], out_features=op.out_features, bias=op.bias),
     ops.Scale: lambda op, x: layer("Scale", channels=x[0], bias=op.bias),
+    ops.Offset: lambda op, x: layer("Offset", ("shape",), shape=x),
+    ops.Rbf: lambda op, x: layer("Rbf", in_features=x[0], out_features=op.out_features),
     ops.BatchNorm: lambda op, x: layer(
         f"nn.BatchNorm{max(len(x) - 1, 1)}d", num_features=x[0], eps=op.eps, momentum=op.momentum, affine=op.affine
     ),
@@ -168,10 +182,13 @@ LAYERS: dict[type[Op], Callable[[Any, Shape], Call]] = {
     ops.Sigmoid: lambda op, x: layer("nn.Sigmoid"),
     ops.Tanh: lambda op, x: layer("nn.Tanh"),
     ops.Softmax: lambda op, x: layer("nn.Softmax", dim=1),
+    ops.LogSoftmax: lambda op, x: layer("nn.LogSoftmax", dim=1),
     ops.Identity: lambda op, x: layer("nn.Identity"),
+    ops.Factor: lambda op, x: Call(f" * {literal(op.value)}", form="suffix"),
     ops.Dropout: lambda op, x: layer("nn.Dropout", ("p",), p=op.p),
     ops.MaxPool: _pool,
     ops.AvgPool: _pool,
+    ops.LpPool: lambda op, x: layer("LpPool", **_every_axis(op, x), p=op.p, sides=flat(op.sides(x))),
     ops.MedianPool: lambda op, x: layer(
         "MedianPool", ("kernels", "strides"), kernels=per_axis(op.kernel_size, len(x) - 1),
         strides=per_axis(op.stride or op.kernel_size, len(x) - 1),
@@ -181,9 +198,11 @@ LAYERS: dict[type[Op], Callable[[Any, Shape], Call]] = {
     ops.AdaptiveAvgPool: lambda op, x: layer(
         _ranked("AdaptiveAvgPool", x), ("output_size",), output_size=op.output_size
     ),
+    ops.Maxout: lambda op, x: layer("Maxout", ("pieces",), pieces=op.pieces),
     ops.Flatten: lambda op, x: layer("nn.Flatten"),
     ops.Reshape: lambda op, x: layer("Reshape", ("shape",), shape=op.shape),
     ops.Pad: lambda op, x: layer(_ranked("ZeroPad", x), ("padding",), padding=flat(op.sides(x))),
+    ops.PadChannels: lambda op, x: layer("PadChannels", ("before", "after"), before=op.before, after=op.after),
     ops.Slice: _slice,
     ops.ChannelShuffle: lambda op, x: layer("nn.ChannelShuffle", ("groups",), groups=op.groups),
     ops.PixelShuffle: lambda op, x: layer("nn.PixelShuffle", ("factor",), factor=op.factor),
@@ -263,6 +282,65 @@ class PaddedAvgPool{r}d(nn.AvgPool{r}d):
         share = super().forward(F.pad(ones, self.ignored))
         return super().forward(F.pad(F.pad(x, self.counted), self.ignored)) / share
 ''',
+    "DilatedAvgPool": '''
+class DilatedAvgPool(nn.Module):
+    """Means of windows with gaps, under zeros that count and cells that they leave out."""
+
+    def __init__(
+        self,
+        kernels: tuple[int, ...],
+        strides: tuple[int, ...],
+        dilations: tuple[int, ...],
+        counted: tuple[int, ...],
+        ignored: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.windows = list(zip(kernels, strides, dilations))
+        self.counted, self.ignored = counted, ignored
+
+    def means(self, x: Tensor) -> Tensor:
+        for axis, (kernel, stride, dilation) in enumerate(self.windows, start=2):
+            x = x.unfold(axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
+        return x.flatten(-len(self.windows)).mean(-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ones = F.pad(torch.ones_like(x[:1, :1]), self.counted, value=1.0)
+        share = self.means(F.pad(ones, self.ignored))
+        return self.means(F.pad(F.pad(x, self.counted), self.ignored)) / share
+''',
+    "LpPool": '''
+class LpPool(nn.Module):
+    """The p-norm of each window; zeros around the map, in the order of F.pad."""
+
+    def __init__(
+        self,
+        kernels: tuple[int, ...],
+        strides: tuple[int, ...],
+        dilations: tuple[int, ...],
+        p: float,
+        sides: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.windows = list(zip(kernels, strides, dilations))
+        self.p, self.sides = p, sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, self.sides)
+        for axis, (kernel, stride, dilation) in enumerate(self.windows, start=2):
+            x = x.unfold(axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
+        return torch.linalg.vector_norm(x.flatten(-len(self.windows)), self.p, -1)
+''',
+    "Maxout": '''
+class Maxout(nn.Module):
+    """The largest of each so many channels in a row."""
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (-1, self.pieces)).max(2).values
+''',
     "MedianPool": '''
 class MedianPool(nn.Module):
     """The median of each window: the mean of the middle two of an even number."""
@@ -298,6 +376,40 @@ class Scale(nn.Module):
         shape = (-1, *[1] * (x.ndim - 2))
         y = x * self.weight.view(shape)
         return y if self.bias is None else y + self.bias.view(shape)
+''',
+    "Offset": '''
+class Offset(nn.Module):
+    """Adds a trained number to every single value."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+''',
+    "Rbf": '''
+class Rbf(nn.Module):
+    """Squared distances to fixed points."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        points = torch.randint(2, (out_features, in_features)) * 2.0 - 1
+        self.register_buffer("weight", points)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.unsqueeze(1) - self.weight).square().sum(2)
+''',
+    "PadChannels": '''
+class PadChannels(nn.Module):
+    """Puts channels of zeros before and after."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.before, self.after = before, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (*[0, 0] * (x.ndim - 2), self.before, self.after))
 ''',
     "Reshape": '''
 class Reshape(nn.Module):

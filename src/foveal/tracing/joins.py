@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -129,23 +130,28 @@ def pad(t: Tracer, x: Tensor, pad: Sequence[int], fill: float = 0) -> Tensor:
     need(fill in (0, -math.inf))
     value, layout = t.value(x), t.value(x).layout
     need(layout.whole)
-    sides = [(0, 0)] * (len(layout.axes) - 1)
+    sides = [(0, 0)] * len(layout.axes)  # of the channels, then of the spatial axes
     for number, pair in enumerate(zip(pad[::2], pad[1::2], strict=True)):
         dim = x.dim() - 1 - number
         if any(pair):
-            found = [i for i, axis in enumerate(layout.axes[1:], start=1) if axis and axis == layout.dims[dim]]
+            found = [i for i, axis in enumerate(layout.axes) if axis and axis == layout.dims[dim]]
             need(found)
-            sides[found[0] - 1] = pair
+            sides[found[0]] = pair
             layout = layout.resized(dim, x.shape[dim] + sum(pair))
     if not any(any(pair) for pair in sides):
         return t.bind(t.run(), value.step, value.layout, value.place)
     step = value.step
-    for axis, (before, after) in enumerate(sides, start=1):
+    for axis, (before, after) in enumerate(sides):
         if min(before, after) < 0:
             kept = t.recorder.shape(step)[axis] + min(after, 0)
             step = t.step(ops.Slice(max(-before, 0), kept, 1, axis), step)
-    step = t.step(ops.Pad(one(tuple((max(a, 0), max(b, 0)) for a, b in sides))), step)
-    t.recorder.steps[step].lowest = fill != 0
+    channels, *spatial = ((max(a, 0), max(b, 0)) for a, b in sides)
+    if any(channels):
+        need(fill == 0)
+        step = t.step(ops.PadChannels(*channels), step)
+    if any(any(pair) for pair in spatial):
+        step = t.step(ops.Pad(one(tuple(spatial))), step)
+        t.recorder.steps[step].lowest = fill != 0
     return t.bind(t.run(), step, layout)
 
 
@@ -204,19 +210,18 @@ def _aligned(t: Tracer, x: Tensor, y: Tensor, out: Tensor) -> tuple[list[int], L
     return steps, Layout.ordered(tuple(out.shape), layout.order, layout.batch_dim, t.batch)[0]
 
 
-def _neutral(t: Tracer, x: Tensor, y: Any, number: float) -> Tensor | None:
-    """`x` itself where `y` is the number that changes nothing."""
-    if isinstance(y, Tensor) or y != number:
-        return None
+def _itself(t: Tracer, x: Tensor) -> Tensor:
+    """What an operation gives that changes nothing."""
     value = t.value(x)
     return t.bind(torch.empty_like(x), value.step, value.layout, value.place)
 
 
 @rule("add")
 def add(t: Tracer, x: Any, y: Any, *, alpha: float = 1) -> Tensor:
-    if (unchanged := _neutral(t, x, y, 0)) is not None:
-        return unchanged
-    need(alpha == 1 and isinstance(y, Tensor))
+    if not isinstance(y, Tensor):
+        need(y == 0)
+        return _itself(t, x)
+    need(alpha == 1)
     x, y = (x, y) if t.reads(x) else (y, x)
     if not t.reads(y):
         return _offset(t, x, y)
@@ -226,9 +231,13 @@ def add(t: Tracer, x: Any, y: Any, *, alpha: float = 1) -> Tensor:
 
 
 def _offset(t: Tracer, x: Tensor, y: Tensor) -> Tensor:
-    """A parameter added to each channel, which may turn out to be the second of a `Scale`."""
+    """A parameter added to each channel, which may turn out to be the second of a `Scale`, or to each single value."""
     value = t.value(x)
-    need(_by_channel(value, x, y) and t.recorder.op(value.step) == ops.Scale() and len(t.sources(y)) == 1)
+    need(len(t.sources(y)) == 1)
+    if not (_by_channel(value, x, y) and t.recorder.op(value.step) == ops.Scale()):
+        need(value.layout.batch_dim == 0 and value.layout.flat(value.layout.natural))
+        need(y.numel() == math.prod(x.shape[1:]) and tuple(y.shape[-x.dim() + 1 :]) == tuple(x.shape[1:]))
+        return t.same(ops.Offset(), x, bias=y)
     shape = t.recorder.shape(value.step)
     step = t.recorder.opaque("add", (value.step,), shape, t.place(), t.sources(y), local=True)
     t.recorder.steps[step].offset = bool(t.recorder.steps[step].names)
@@ -237,19 +246,36 @@ def _offset(t: Tracer, x: Tensor, y: Tensor) -> Tensor:
 
 @rule("sub")
 def sub(t: Tracer, x: Tensor, y: Any, *, alpha: float = 1) -> Tensor:
-    out = _neutral(t, x, y, 0)
-    need(out is not None)
-    assert out is not None
-    return out
+    need(not isinstance(y, Tensor) and y == 0)
+    return _itself(t, x)
+
+
+def _number(t: Tracer, x: Tensor, y: Any) -> float | None:
+    """The number that `y` is, or holds as a constant or buffer of one value; None if it is none to work on `x` with."""
+    if not isinstance(y, Tensor):
+        return float(y)
+    fixed = y.numel() == 1 and y.dim() <= x.dim() and not (y.is_meta or t.reads(y) or t.sources(y))
+    return float(str(np.float32(y.item()))) if fixed else None  # 0.17, not 0.17000000178813934
+
+
+def _times(t: Tracer, x: Tensor, number: float) -> Tensor:
+    if number == 1:
+        return _itself(t, x)
+    need(x.is_floating_point())
+    return t.same(ops.Factor(number), x)
+
+
+@rule("neg", "negative")
+def neg(t: Tracer, x: Tensor) -> Tensor:
+    return _times(t, x, -1)
 
 
 @rule("mul", "multiply")
 def mul(t: Tracer, x: Any, y: Any) -> Tensor:
-    if (unchanged := _neutral(t, x, y, 1)) is not None:
-        return unchanged
-    need(isinstance(y, Tensor))
     x, y = (x, y) if t.reads(x) else (y, x)
     if not t.reads(y):
+        if (number := _number(t, x, y)) is not None:
+            return _times(t, x, number)
         value = t.value(x)
         need(_by_channel(value, x, y))
         return t.bind(torch.empty_like(x), t.step(ops.Scale(), value.step, weight=y), value.layout)
@@ -286,15 +312,17 @@ def _by_channel(value: Value, x: Tensor, y: Tensor) -> bool:
     )
 
 
-@rule("div")
+@rule("div", "divide", "true_divide")
 def div(t: Tracer, x: Tensor, y: Any) -> Tensor:
-    if (unchanged := _neutral(t, x, y, 1)) is not None:
-        return unchanged
-    value = t.value(x)
-    need(not isinstance(y, Tensor) and y == 6 and value.step != SOURCE)
-    steps, gate, op = t.recorder.steps, value.step, ops.Hardsigmoid()
-    inputs = steps[gate].inputs
-    need(t.recorder.op(gate) == ops.Relu6() and t.scalars.get(inputs[0]) == ("add", 3.0))
-    below = steps[inputs[0]].inputs[0]
-    t.recorder.supersede(gate, inputs[0])
-    return t.bind(torch.empty_like(x), t.step(op, below), value.layout)
+    number, value = _number(t, x, y), t.value(x)
+    need(number)
+    assert number
+    gate = value.step
+    if number != 6 or t.recorder.op(gate) != ops.Relu6():
+        return _times(t, x, 1 / number)
+    (shifted,) = t.recorder.steps[gate].inputs
+    *_, added = t.arguments(shifted, "add") or (None,)
+    if isinstance(added, Tensor) or added != 3:
+        return _times(t, x, 1 / number)
+    t.recorder.supersede(gate, shifted)
+    return t.bind(torch.empty_like(x), t.step(ops.Hardsigmoid(), *t.recorder.steps[shifted].inputs), value.layout)

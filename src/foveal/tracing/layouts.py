@@ -122,6 +122,11 @@ class Layout:
         """The tensor's axis that is the node's first one, whole; None if there is none."""
         return self.dims.index(self.axes[0]) if self.axes[0] and self.axes[0] in self.dims else None
 
+    def pieces(self) -> int | None:
+        """The tensor's axis along which only the last part of the node's first one runs; None if there is none."""
+        ends = [self.axes[0][i:] for i in range(len(self.axes[0]))]
+        return next((d for d, dim in enumerate(self.dims) if dim in ends), None)
+
     def only_channels(self, dim: int) -> bool:
         """Whether `dim` of the tensor is the node's first axis, whole."""
         return self.dims[dim] == self.axes[0]

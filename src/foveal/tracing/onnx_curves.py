@@ -39,19 +39,27 @@ _CURVES: list[tuple[Op, NDArray[np.floating]]] = [
 ]
 
 
+Key = tuple[str, tuple[int, ...] | None]
+"""What tells a value: its node, and the order of its axes."""
+
+
+def _key(x: Map) -> Key:
+    return x.node, x.order
+
+
 @dataclass
 class Curves:
     """Activations written as arithmetic, known by their values: ``x * sigmoid(x)`` is SiLU in however many steps.
 
-    For each node, the function of an earlier node's values that it is, at the points of `_X`.
+    For each value, the functions of earlier values that it is, at the points of `_X`.
     """
 
-    known: dict[str, dict[str, tuple[Map, NDArray[np.floating]]]] = field(default_factory=dict)
+    known: dict[Key, dict[Key, tuple[Map, NDArray[np.floating]]]] = field(default_factory=dict)
 
     def record(self, step: Step, result: Map) -> None:
-        if step.kind in POINTWISE and result.node not in self.known:
+        if step.kind in POINTWISE and _key(result) not in self.known:
             with contextlib.suppress(GraphError, *FAILURES):  # odd constants: it is no activation then
-                self.known[result.node] = self._curves(step)
+                self.known[_key(result)] = self._curves(step)
 
     def recognise(self, step: Step) -> Map | None:
         """The activation that ends in this step, if it is one."""
@@ -63,19 +71,19 @@ class Curves:
                     return step.emit(op, x, order=x.order)
         return None
 
-    def _curves(self, step: Step) -> dict[str, tuple[Map, NDArray[np.floating]]]:
-        """This step as a function of each node that all it reads is a function of; at most the last eight."""
+    def _curves(self, step: Step) -> dict[Key, tuple[Map, NDArray[np.floating]]]:
+        """This step as a function of each value that all it reads is a function of; at most the last eight."""
         if any(isinstance(x, Weight) and (x.values is None or x.size != 1) for x in step.inputs):
             return {}
-        each = [self.known.get(x.node, {}) | {x.node: (x, _X)} for x in step.maps]
-        if len({(x.shape, x.order) for x in step.maps}) > 1 or None in {x.order for x in step.maps}:
+        each = [self.known.get(_key(x), {}) | {_key(x): (x, _X)} for x in step.maps]
+        if len({x.shape for x in step.maps}) > 1 or None in {x.order for x in step.maps}:
             return {}
         roots = [root for root in each[0] if all(root in known for known in each)][-8:]
         curves = {}
         for root in roots:
-            of = {x.node: known[root][1] for x, known in zip(step.maps, each, strict=True)}
+            of = {_key(x): known[root][1] for x, known in zip(step.maps, each, strict=True)}
             values = [
-                of[x.node] if isinstance(x, Map) else np.asarray(x.values).reshape(()).astype(np.float32)
+                of[_key(x)] if isinstance(x, Map) else np.asarray(x.values).reshape(()).astype(np.float32)
                 for x in step.inputs
                 if x is not None
             ]

@@ -16,6 +16,7 @@ from foveal import ops
 from foveal.errors import ShapeError
 from foveal.ops import Op
 from foveal.shapes import Padding, Shape, Sides, Size, same_padding
+from foveal.tracing.onnx_arithmetic import ARITHMETIC
 from foveal.tracing.onnx_step import FLOATS, Map, Step, Unfit, Weight
 
 Result = Map | list[Map]
@@ -164,19 +165,19 @@ def _softmax(step: Step) -> Result:
     axis = step.attribute("axis", 1 if old else -1) % rank
     if x.order is None or not axis or x.order[axis - 1] != 0 or (old and math.prod(x.shape[axis + 1 :]) > 1):
         raise Unfit("it is not over the channels")
-    return step.emit(ops.Softmax(), x, order=x.order)
+    return step.emit(ops.Softmax() if step.kind == "Softmax" else ops.LogSoftmax(), x, order=x.order)
 
 
 def _pool(step: Step) -> Result:
     kernel = step.attribute("kernel_shape", ())
-    if set(_per_axis(step, "dilations", len(kernel))) - {1}:
-        raise Unfit("its window is dilated")
-    strides, padding = _compact(_per_axis(step, "strides", len(kernel))), _padding(step, kernel)
-    ceil = bool(step.attribute("ceil_mode", 0))
+    strides, dilations = (_compact(_per_axis(step, name, len(kernel))) for name in ("strides", "dilations"))
+    window, ceil = (_compact(kernel), strides, _padding(step, kernel)), bool(step.attribute("ceil_mode", 0))
     if step.kind == "MaxPool":
-        return step.emit(ops.MaxPool(_compact(kernel), strides, padding, ceil), step.plain)
+        return step.emit(ops.MaxPool(*window, ceil, dilations), step.plain)
+    if step.kind == "LpPool":
+        return step.emit(ops.LpPool(*window, step.attribute("p", 2), ceil, dilations), step.plain)
     counted = bool(step.attribute("count_include_pad", 0))
-    return step.emit(ops.AvgPool(_compact(kernel), strides, padding, counted, ceil), step.plain)
+    return step.emit(ops.AvgPool(*window, counted, ceil, dilations), step.plain)
 
 
 def _global_pool(step: Step) -> Result:
@@ -186,12 +187,29 @@ def _global_pool(step: Step) -> Result:
 def _reduce(step: Step) -> Result:
     x = step.x
     axes = {axis % len(x.shape) for axis in step.setting("axes", 1)}
+    if (largest := _largest_piece(step, axes)) is not None:
+        return largest
     if x.order is None or {0 if axis == 0 else x.order[axis - 1] for axis in axes} != set(range(1, len(x.order))):
         raise Unfit("it is not over all positions")
     if 0 in axes or not axes:
         raise Unfit("it mixes the images of a batch")
     pooled = step.emit(ops.GlobalAvgPool() if step.kind == "ReduceMean" else ops.GlobalMaxPool(), x, order=x.order)
     return pooled if step.attribute("keepdims", 1) else step.emit(ops.Flatten(), pooled)
+
+
+def _largest_piece(step: Step, axes: set[int]) -> Map | None:
+    """Maxout, written as the maximum of channels that were put into groups by a reshape."""
+    net, x = step.net, step.x
+    before = net.nodes.get(x.node)
+    if step.kind != "ReduceMax" or axes != {2} or not x.plain or step.attribute("keepdims", 1):
+        return None
+    if before is None or not isinstance(before.op, ops.Reshape):
+        return None
+    source, goal = net.shapes[before.inputs[0]], x.shape[1:]
+    if source != (goal[0] * goal[1], *goal[2:]):
+        return None
+    channels = Map(before.inputs[0], (net.batch, *source), tuple(range(len(source))), x.kind)
+    return step.emit(ops.Maxout(goal[1]), channels)
 
 
 def _alias(step: Step) -> Result:
@@ -254,40 +272,6 @@ def _concat(step: Step) -> Result:
     return step.emit(ops.Concat(), *step.maps, order=x.order) if len(step.maps) > 1 else x
 
 
-def _add(step: Step) -> Result:
-    if len(step.maps) == len(step.inputs):
-        x = step.maps[0]
-        if x.order is None or len({(y.shape, y.order) for y in step.maps}) > 1:
-            raise Unfit("its summands are of different shapes")
-        return step.emit(ops.Add(), *step.maps, order=x.order) if len(step.maps) > 1 else x
-    x, weight = _with_constant(step)
-    node = step.net.nodes.get(x.node)
-    read = next(name for name, y in zip(step.node.input, step.inputs, strict=True) if y is x)
-    if node is None or getattr(node.op, "bias", True) or step.net.made.get(x.node) != read or step.read[read] > 1:
-        raise Unfit("it adds constants to what is no layer")
-    step.net.nodes[x.node] = replace(node, op=replace(node.op, bias=True))  # type: ignore[call-arg]  # it has one
-    step.net.held[x.node]["bias"] = weight
-    return x
-
-
-def _multiply(step: Step) -> Result:
-    if len(step.maps) == 2:
-        x, y = step.maps
-        if x.order is None or x.order != y.order:
-            raise Unfit("its factors are of different shapes")
-        return step.emit(ops.Multiply(), x, y, order=x.order)
-    x, weight = _with_constant(step)
-    return step.emit(ops.Scale(), x, order=x.order, weights={"weight": weight})
-
-
-def _with_constant(step: Step) -> tuple[Map, Weight]:
-    """The operands of a sum or product with one number a channel."""
-    weights = [y for y in step.inputs if isinstance(y, Weight)]
-    if len(weights) != 1 or not weights[0].over(step.maps[0]):
-        raise Unfit("its constants are not one a channel")
-    return step.maps[0], weights[0]
-
-
 def _slice(step: Step) -> Result:
     starts, stops = step.setting("starts", 1), step.setting("ends", 2)
     axes = step.setting("axes", 3, tuple(range(len(starts))))
@@ -325,11 +309,14 @@ def _pad(step: Step) -> Result:
         at = dict(zip([*axes, *(axis + rank for axis in axes)], given, strict=True))
         pads = tuple(at.get(i, 0) for i in range(2 * rank))
     value = step.numbers(2)[0] if step.has(2) else step.attribute("value", 0.0)
-    if step.attribute("mode", "constant") != "constant" or value or any(pads[:2]) or any(pads[rank : rank + 2]):
+    if step.attribute("mode", "constant") != "constant" or value or pads[0] or pads[rank]:
         raise Unfit("it does not put zeros around the map")
-    if not any(pads):
-        return x
-    return step.emit(ops.Pad(_pairs(pads[2:rank] + pads[rank + 2 :], rank - 2)), x)
+    channels, spatial = (pads[1], pads[rank + 1]), pads[2:rank] + pads[rank + 2 :]
+    if any(channels):
+        if rank < 3:
+            raise Unfit("it lengthens a row")
+        x = step.emit(ops.PadChannels(*channels), x)
+    return step.emit(ops.Pad(_pairs(spatial, rank - 2)), x) if any(spatial) else x
 
 
 def _resize(step: Step) -> Result:
@@ -347,10 +334,10 @@ def _resize(step: Step) -> Result:
 
 
 def _depth_to_space(step: Step) -> Result:
-    factor = step.attribute("blocksize", 1)
-    if step.attribute("mode", "DCR") != "CRD" and step.plain.shape[1] != factor**2:
-        raise Unfit("it takes the channels in another order")
-    return step.emit(ops.PixelShuffle(factor), step.plain)
+    factor, x = step.attribute("blocksize", 1), step.plain
+    if step.attribute("mode", "DCR") != "CRD" and x.shape[1] != factor**2:  # it takes the channels by turns
+        x = step.emit(ops.ChannelShuffle(factor**2), x)
+    return step.emit(ops.PixelShuffle(factor), x)
 
 
 def _limits(step: Step) -> tuple[float, float]:
@@ -368,14 +355,16 @@ def _clip(step: Step) -> Op:
 
 
 HANDLERS: dict[str, Callable[[Step], Result]] = {
+    **ARITHMETIC,
     "Conv": _conv, "ConvTranspose": _conv_transpose, "Gemm": _gemm, "MatMul": _matmul,
     "BatchNormalization": _batch_norm, "LayerNormalization": _layer_norm, "LRN": _local_response_norm,
     "GroupNormalization": _group_norm, "InstanceNormalization": _group_norm,
-    "MaxPool": _pool, "AveragePool": _pool, "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool,
-    "ReduceMean": _reduce, "ReduceMax": _reduce, "Softmax": _softmax, "PRelu": _prelu,
+    "MaxPool": _pool, "AveragePool": _pool, "LpPool": _pool,
+    "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool,
+    "ReduceMean": _reduce, "ReduceMax": _reduce, "Softmax": _softmax, "LogSoftmax": _softmax, "PRelu": _prelu,
     "Identity": _alias, "Cast": _cast, "Transpose": _transpose,
     "Flatten": _reshape, "Reshape": _reshape, "Squeeze": _reshape, "Unsqueeze": _reshape,
-    "Concat": _concat, "Add": _add, "Sum": _add, "Mul": _multiply,
+    "Concat": _concat,
     "Slice": _slice, "Split": _split, "Pad": _pad, "Resize": _resize, "DepthToSpace": _depth_to_space,
     "Relu": _activation(lambda step: ops.Relu()),
     "Clip": _activation(_clip),

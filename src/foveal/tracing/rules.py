@@ -7,6 +7,7 @@ raises `Unrecovered` (or lets an op refuse a shape) where the ops cannot say it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from foveal import ops
 from foveal.ops import Op
 from foveal.shapes import per_axis, same_padding
+from foveal.tracing.layouts import size_of
 from foveal.tracing.recorder import Unrecovered, one
 from foveal.tracing.tracer import Tracer, Value
 
@@ -150,6 +152,21 @@ def dense(t: Tracer, x: Tensor, out_features: int, weight: Tensor, bias: Tensor 
     return t.bind(x.new_empty((*x.shape[:-1], out_features)), step, value.layout.resized(last, out_features))
 
 
+@rule("sum")
+def rbf(t: Tracer, x: Tensor, dim: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
+    """Squared distances to the rows of a buffer, ``(x[:, None] - points).square().sum(2)``; other sums are opaque."""
+    squares = t.value(x).step
+    need((squared := t.arguments(squares, "pow")) and squared[1] == 2 and tuple(dim) in ((2,), (-1,)) and not keepdim)
+    (differences,) = t.recorder.steps[squares].inputs
+    need(apart := t.arguments(differences, "sub"))
+    row, points = apart
+    value = t.value(row)
+    need(t.stores(points) and points.dim() == 2 and row.shape[1:] == (1, points.shape[1]))
+    need(value.layout.batch_dim == 0 and t.recorder.steps[differences].inputs == (value.step,))
+    t.recorder.supersede(squares, differences)
+    return t.fresh(x, t.step(ops.Rbf(points.shape[0]), t.lay(value, (2,)), state=(points,)))
+
+
 # Normalisation
 
 
@@ -246,6 +263,11 @@ def softmax(t: Tracer, x: Tensor, dim: int, _dtype: Any = None) -> Tensor:
     return t.same(ops.Softmax(), x, dim)
 
 
+@rule("log_softmax", "_log_softmax")
+def log_softmax(t: Tracer, x: Tensor, dim: int, _dtype: Any = None) -> Tensor:
+    return t.same(ops.LogSoftmax(), x, dim)
+
+
 @rule("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 def dropout(t: Tracer, x: Tensor, p: float, training: bool) -> Tensor:
     value = t.value(x)
@@ -268,8 +290,7 @@ def max_pool(
     t: Tracer, x: Tensor, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Tensor:
     rank = x.dim() - 2
-    need(sizes(dilation, rank) == 1)
-    return t.mapped(ops.MaxPool(*_window(kernel, stride, padding, rank), ceil_mode), x)
+    return t.mapped(ops.MaxPool(*_window(kernel, stride, padding, rank), ceil_mode, sizes(dilation, rank)), x)
 
 
 @rule("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
@@ -334,7 +355,7 @@ def max_along(t: Tracer, x: Tensor, dim: Any = None, keepdim: bool = False) -> t
 
 
 def _reduced(t: Tracer, x: Tensor, dim: Any, keepdim: bool, pool: Op, label: str) -> Tensor:
-    """One number of all positions, of some spatial axes, or of the channels."""
+    """One number of all positions, of some spatial axes, of the channels, or of each few of them."""
     need(dim not in (None, (), []))
     value = t.value(x)
     layout, shape = value.layout, t.recorder.shape(value.step)
@@ -345,6 +366,9 @@ def _reduced(t: Tracer, x: Tensor, dim: Any, keepdim: bool, pool: Op, label: str
         step = value.step
     elif lost == {atom for axis in layout.axes[1:] for atom in axis}:
         step = t.step(pool, value.step)
+    elif pool == ops.GlobalMaxPool() and dims == {layout.pieces()}:
+        step = t.step(ops.Maxout(size_of(lost)), value.step)
+        layout = replace(layout, axes=(layout.axes[0][: -len(lost)], *layout.axes[1:]))
     elif lost == set(layout.axes[0]):
         place = t.place()
         step = t.recorder.opaque(label, (value.step,), (1, *shape[1:]), place, local=True)

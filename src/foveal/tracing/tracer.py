@@ -80,7 +80,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
         self.rules = rules
         self.place = place
         self.batch = Atom(BATCH)
-        self.scalars: dict[int, tuple[str, float]] = {}
+        self._seen: dict[int, tuple[str, tuple[Any, ...]]] = {}
         self._sources: dict[int, tuple[str, ...]] = {id(x): (name,) for name, xs in parameters.items() for x in xs}
         self._buffers = {id(x): name for name, x in buffers.items()}
         self._values: dict[int, Value | Callable[[], Value]] = {}
@@ -108,6 +108,15 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     def sources(self, x: Any) -> tuple[str, ...]:
         """The module's parameters from which `x` is computed."""
         return self._sources.get(id(x), ())
+
+    def stores(self, x: Any) -> bool:
+        """Whether `x` is one of the module's buffers."""
+        return id(x) in self._buffers
+
+    def arguments(self, step: int, label: str) -> tuple[Any, ...]:
+        """What the operation called `label` got, if `step` is that, seen from outside only; else nothing."""
+        seen, args = self._seen.get(step, ("", ()))
+        return args if seen == label else ()
 
     def run(self) -> Any:
         """The results of the operation that a rule is looked up for, on meta tensors."""
@@ -276,8 +285,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
                 names = [name for y in read for name in self.sources(y)]
                 step = add(reads=names, work=_work(func, args, kwargs, out))
                 self._overwrite(x, Value(step, layout, place))
-                if len(args) > 1 and isinstance(args[1], (int, float)):
-                    self.scalars[step] = (label, float(args[1]))
+                if not kwargs:
+                    self._seen[step] = (label, args)
             else:
                 self.late(x, partial(_late, add, layout, place))
             self._kept.append(x)
