@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=HERE / "data" / "fashion-mnist")
     options = parser.parse_args()
     for split, prefix in (("train", "train"), ("test", "t10k")):
-        _write(options.photos / split, _read(options.idx, f"{prefix}-images"), _read(options.idx, f"{prefix}-labels"))
+        _write(options.photos / split, read(options.idx, f"{prefix}-images"), read(options.idx, f"{prefix}-labels"))
     count = read_all(options.photos)
     with tempfile.TemporaryDirectory(prefix="foveal-bench-") as name:
         done, result = train(options.photos, Path(name, "run"), Path(name, "cache"))
@@ -45,7 +45,7 @@ def main() -> None:
     )
 
 
-def _read(folder: Path, name: str) -> np.ndarray:
+def read(folder: Path, name: str) -> np.ndarray:
     """An IDX file, plain or gzipped, as bytes (the format: magic, one big-endian size an axis, the data)."""
     path = next(iter(sorted(folder.glob(f"{name}*"))), None)
     if path is None:

@@ -30,13 +30,16 @@ def main() -> None:
         else:
             print(f"no peers' environment at {PEERS_PYTHON}: against_fastai.py left out (see bench/README.md)")
     _run("memory.py")
+    _run("zoo_run.py")
     if PEERS_PYTHON.exists():
         _run("against_counters.py")
+        _run("zoo_logits.py")
         _run("keras_code.py")
     if options.idx.is_dir():
         _run("fashion_mnist.py", "--idx", options.idx)
+        _run("tiny_nets.py", "--idx", options.idx)
     else:
-        print(f"no Fashion-MNIST at {options.idx}: fashion_mnist.py left out (see bench/README.md)")
+        print(f"no Fashion-MNIST at {options.idx}: fashion_mnist.py and tiny_nets.py left out (see bench/README.md)")
 
 
 def _run(script: str, *arguments: str | Path) -> None:

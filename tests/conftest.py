@@ -33,7 +33,22 @@ def photo_files(photo_folder: Path) -> list[Path]:
     return sorted(photo_folder.glob("*/*.jpg"))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread, which is quicker for small networks, above all on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def backbone(foveal_cache: Path) -> Backbone:
     """The pretrained network; its converted weights then lie in the session's cache."""
     return load_backbone("efficientnet_lite0")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regenerate", action="store_true", help="Write tests/zoo/golden.txt anew.")

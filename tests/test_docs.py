@@ -22,9 +22,8 @@ from foveal.shapes import text
 from small_photos import pieces, save, write_folder
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TRAINING, GRAPHS, ANATOMY = (ROOT / "docs" / f"{name}.md" for name in ("training", "graphs", "anatomy"))
-COUNTING = ("inspect", "layer", "code")  # the commands of the third page
 SHELL = ("sh", "indented")
 NAMES = [page.name for page in PAGES]
 COMMANDS: Any = typer.main.get_command(app)
@@ -104,7 +103,7 @@ def test_a_page_does_what_it_says(page: Path, desk: Path, capsys: pytest.Capture
             printed = capsys.readouterr().out
             continue
         if language == "text" and printed is not None:
-            assert printed.rstrip("\n") == content
+            assert_alike(printed.rstrip("\n"), content, exactly=page.parent.name != "course")
         printed = None
         if language in SHELL:
             capsys.readouterr()
@@ -113,6 +112,17 @@ def test_a_page_does_what_it_says(page: Path, desk: Path, capsys: pytest.Capture
                     assert not app(words, standalone_mode=False), words
             if language == "sh":
                 printed = capsys.readouterr().out
+
+
+def assert_alike(printed: str, content: str, *, exactly: bool) -> None:
+    """The same text; numbers that a network computed from a photo differ a little from processor to processor."""
+    if exactly:
+        assert printed == content
+        return
+    number = r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])"
+    assert re.sub(number, "#", printed).split() == re.sub(number, "#", content).split()
+    pairs = zip(re.findall(number, printed), re.findall(number, content), strict=True)
+    assert all(math.isclose(float(a), float(b), rel_tol=2e-3, abs_tol=2e-5) for a, b in pairs)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -157,7 +167,7 @@ def options(parameter: Any) -> list[str]:
 @pytest.mark.parametrize("name", sorted(COMMANDS.commands))
 def test_option_tables_are_the_commands(name: str) -> None:
     """Every argument and option with its default, in the order of ``--help``."""
-    page = ANATOMY if name in COUNTING else TRAINING
+    page = next(page for page in PAGES if f"\n### foveal {name}\n" in page.read_text("utf-8"))
     listed = [(codes(row[0]), codes(row[1])) for row in tables(page, f"### foveal {name}")]
     real = []
     for parameter in COMMANDS.commands[name].params:

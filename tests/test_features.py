@@ -46,7 +46,7 @@ def tiny_backbone() -> Backbone:
     trunk = pooled(graph, levels)
     rng = np.random.default_rng(0)
     weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in trunk.parameters().items()}
-    return Backbone("tiny", "here", "none", trunk, levels, weights, digest(weights), Preprocessing(size=32))
+    return Backbone("tiny", "own", "here", "none", trunk, levels, weights, digest(weights), Preprocessing(size=32))
 
 
 class Counting:
@@ -199,7 +199,7 @@ def test_a_backbone_carries_only_what_its_graph_needs(backbone: Backbone) -> Non
 
 
 def test_an_unknown_backbone_is_told_with_the_known() -> None:
-    with pytest.raises(UnknownName, match=r"'efficientnet_lite9:imagenet'; did you mean efficientnet_lite0:imagenet"):
+    with pytest.raises(UnknownName, match=r"network 'efficientnet_lite9'; did you mean efficientnet_lite"):
         load_backbone("efficientnet_lite9")
 
 
@@ -227,7 +227,7 @@ def test_no_cache_means_nothing_on_the_disk(foveal_cache: Path, photo_files: lis
 
 def test_the_cache_lies_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEAL_CACHE", str(tmp_path))
-    monkeypatch.setattr(backbones, "load_backbone", lambda name: tiny_backbone())
+    monkeypatch.setattr(backbones, "load_backbone", lambda *options: tiny_backbone())
     make_extractor("tiny", "f32", cache=True).store.close()
     assert (tmp_path / "features.sqlite").exists()
 

@@ -159,6 +159,33 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+COUNT = """
+import sys
+from pathlib import Path
+from foveal.files import locked
+count = Path(sys.argv[1]).parent / "count"
+for _ in range(50):
+    with locked(Path(sys.argv[1]), wait=True):
+        count.write_text(str(int(count.read_text()) + 1))
+"""
+
+
+def test_those_who_wait_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "count").write_text("0")
+    code = f"import foveal.files; foveal.files._PATIENCE = 0.001{COUNT}"
+    command = [sys.executable, "-c", code, str(tmp_path / "folder")]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "150"
+
+
+def test_where_the_remedy_is_another_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    message = r"cannot be written \(Not a directory\); move house"
+    with pytest.raises(OutputError, match=message), locked(tmp_path / "a" / "b", remedy="move house"):
+        pass
+
+
 def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), locked(tmp_path):
         raise ZeroDivisionError

@@ -83,6 +83,16 @@ def test_progress_is_told_always_and_written_now_and_then(tmp_path: Path) -> Non
     assert written[-1]["total"] == 500 and written[-1]["cached"] == 7
 
 
+@pytest.mark.parametrize("total", [500, 0])
+def test_fetching_is_told_and_written_likewise(tmp_path: Path, total: int) -> None:
+    told = []
+    with RunLog(tmp_path / "a", lambda event, fields: told.append((event, fields))) as log:
+        for done in range(1, 501):
+            log.fetched(done, total)
+    assert told == [("fetch", {"done": done, "total": total}) for done in range(1, 501)]
+    assert 1 <= len(lines(tmp_path / "a")) <= 4
+
+
 def test_a_log_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"gone/\\x1b/a: cannot be written \(No such file or directory\); choose"):
         RunLog(tmp_path / "gone" / "\x1b" / "a", None)

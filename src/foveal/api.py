@@ -31,23 +31,15 @@ from foveal.files import locked, write_atomic
 from foveal.heads.calibration import softmax
 from foveal.heads.results import Head, Selection
 from foveal.heads.selection import select_head
+from foveal.published import PRETRAINED
 from foveal.report.card import model_card
 from foveal.report.pictures import Gallery, collect
 from foveal.report.render import render_report
 from foveal.runlog import Observer, RunLog
 from foveal.text import plural, printable
-from foveal.weights import PRETRAINED
+from foveal.zoo import list_models
 
 BACKBONE = "efficientnet_lite0"
-CANDIDATES = (
-    ("top",),
-    ("stage7", "top"),
-    ("stage5", "stage7", "top"),
-    ("stage3", "stage5", "stage7", "top"),
-    ("stage5", "stage7"),
-)
-"""Sets of feature levels that compete, simplest first."""
-
 CHECKED = 32  # photos recomputed in float32
 WARM_UP, TIMED = 16, 48  # photos of the sample that tells how long a run will take
 OVERHEAD, HEADS_EACH = 2.0, 1e-3  # seconds: of a run whatever its size, and of its heads for each photo
@@ -89,6 +81,7 @@ def train(
     group_by: str | None = None,
     seed: int = 0,
     backbone: str = BACKBONE,
+    weights: str | Path | None = None,
     precision: str = "auto",
     budget: float | None = None,
     cache: bool = True,
@@ -104,6 +97,8 @@ def train(
     out : where the results go; ``runs/NAME`` of the data by default.
     test : share of the photos that are sealed until the end; ignored where the data brings its own test part.
     group_by : what keeps photos of one object together (`foveal.data.groups.group_photos`).
+    backbone : a network of the zoo with published weights, or any that takes square colour pictures with `weights`.
+    weights : a .pth or .safetensors file of the backbone's weights; the published ones by default.
     budget : seconds that the run may take; training photos are left out evenly where it would take longer.
     observer : called with each event (`foveal.runlog`).
 
@@ -112,14 +107,17 @@ def train(
     DataError : the photos cannot be used; the message lists every reason.
     OutputError : `out` cannot be written, or another run is writing it.
     UsageError, UnknownName : an option that makes no sense.
+    WeightsError : the backbone's weights cannot be had, or do not fit.
     """
-    _check_options(test, budget, threads, backbone, precision)
+    _check_options(test, budget, threads, backbone, weights, precision)
     dataset = scan(Path(data), group_by)
     folder = _results_folder(Path(data), out)
     with locked(folder), RunLog(folder / "log.jsonl", observer) as log:
         log("scan", photos=len(dataset.items), classes=len(dataset.classes), kind=dataset.kind)
         with log.stage("start"):
-            extractor = make_extractor(backbone, precision, cache=cache, threads=threads)
+            extractor = make_extractor(
+                backbone, precision, cache=cache, threads=threads, weights=weights, progress=log.fetched
+            )
             estimate = _estimate(dataset.items, extractor)
             log("estimate", run=round(estimate.seconds, 1))
             items = _affordable(dataset.items, estimate.seconds, budget, seed, log)
@@ -260,14 +258,21 @@ def check(
     return Check(dataset, len(extraction.photos), findings, seconds if trainable else None)
 
 
-def _check_options(test: float, budget: float | None, threads: int | None, backbone: str, precision: str) -> None:
+def _check_options(
+    test: float,
+    budget: float | None,
+    threads: int | None,
+    backbone: str,
+    weights: str | Path | None,
+    precision: str,
+) -> None:
     if not 0 < test < 1:
         raise UsageError(f"--test {test}: expected a share between 0 and 1, such as 0.2")
     if budget is not None and not budget > 0:
         raise UsageError(f"--budget {budget}: expected seconds above 0")
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: expected at least 1")
-    known = [model for model, _ in PRETRAINED]
+    known = [model for model, _ in PRETRAINED] if weights is None else list_models()
     if backbone not in known:
         raise UnknownName("backbone", backbone, known)
     if precision != "auto":
@@ -348,10 +353,16 @@ def _select(extractor: Extractor, extraction: Extraction, parts: Parts, seed: in
         parts.groups[train],
         len(parts.classes),
         parts.folds.fold,
-        candidates=CANDIDATES,
+        candidates=_candidates(tuple(extractor.backbone.levels)),
         flip=mirrored,
         seed=seed,
     )
+
+
+def _candidates(levels: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Sets of levels that compete, simplest first: the coarsest, it and the next, ..., and two without the coarsest."""
+    coarsest = [levels[-count:] for count in range(1, len(levels) + 1)]
+    return coarsest + ([levels[-3:-1]] if len(levels) > 2 else [])
 
 
 def _check_precision(extractor: Extractor, extraction: Extraction, head: Head) -> dict[str, Any] | None:

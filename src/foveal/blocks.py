@@ -23,6 +23,7 @@ from foveal.ops import (
     MaxPool,
     Multiply,
     Op,
+    PadChannels,
     Relu,
     Sigmoid,
     Slice,
@@ -38,7 +39,10 @@ Gate = Callable[[Builder, str], str]
 """What sits inside a residual block and keeps the shape, such as `squeeze_excite` with its options bound."""
 
 Block = Callable[[Builder, str, int, int], str]
-"""What stages repeat: from the builder, a node, channels and stride to a node."""
+"""What stages repeat, and what bypasses them: from the builder, a node, channels and stride to a node."""
+
+Layer = tuple[int, Size] | tuple[int, Size, int]
+"""A convolution in a `branch`: channels and kernel, padded; or channels, kernel and stride, not padded."""
 
 
 def conv_bn(
@@ -67,6 +71,10 @@ def conv_bn(
 
 tensorflow_conv_bn = partial(conv_bn, padding="same", norm=BatchNorm(eps=1e-3, momentum=0.01))
 """`conv_bn` under SAME padding and Keras's norm: epsilon 0.001, a moving average that keeps 0.99."""
+
+
+inception_conv = partial(conv_bn, activation=RELU, norm=BatchNorm(eps=1e-3))
+"""`conv_bn` with ReLU and the epsilon 0.001 of Google's Inception networks."""
 
 
 def conv_relu(net: Builder, x: str, channels: int, kernel: int, stride: int = 1, *, tag: str = "") -> str:
@@ -186,11 +194,14 @@ def plain(net: Builder, x: str, channels: int, stride: int) -> str:
     return conv_bn(net, x, channels, 3, activation=Relu(), tag="2")
 
 
-def basic(net: Builder, x: str, channels: int, stride: int) -> str:
-    """Two 3x3 convolutions around which the input is added; He et al. (2015), figure 5 left."""
+def basic(net: Builder, x: str, channels: int, stride: int, bypass: Block | None = None) -> str:
+    """Two 3x3 convolutions around which the input is added; He et al. (2015), figure 5 left.
+
+    `bypass` is what the input takes: `shortcut` if None, or `padded_shortcut`.
+    """
     y = conv_bn(net, x, channels, 3, stride, activation=Relu(), tag="1")
     y = conv_bn(net, y, channels, 3, tag="2")
-    return net(Relu(), net(Add(), y, shortcut(net, x, channels, stride)))
+    return net(Relu(), net(Add(), y, (bypass or shortcut)(net, x, channels, stride)))
 
 
 def bottleneck(
@@ -228,6 +239,15 @@ def shortcut(net: Builder, x: str, channels: int, stride: int, kernel: int = 1) 
         return x
     with net.scope("shortcut"):
         return conv_bn(net, x, channels, kernel, stride)
+
+
+def padded_shortcut(net: Builder, x: str, channels: int, stride: int) -> str:
+    """`x` itself, or where the shape changes every `stride`-th cell and channels of zeros; He et al., option A."""
+    if stride == 1 and net.shape(x)[0] == channels:
+        return x
+    with net.scope("shortcut"):
+        kept = net(AvgPool(1, stride), x, name="kept")
+        return net(PadChannels(0, channels - net.shape(x)[0]), kept, name="zeros")
 
 
 def preact_basic(net: Builder, x: str, channels: int, stride: int) -> str:
@@ -271,6 +291,14 @@ def inception(net: Builder, x: str, widths: tuple[int, ...], conv: Unit, large: 
     with net.scope("branch4"):
         d = conv(net, net(MaxPool(3, stride=1, padding=1), x, name="pool"), pooled, 1)
     return net(Concat(), a, b, c, d)
+
+
+def branch(net: Builder, x: str, number: int, *layers: Layer) -> str:
+    """One of the branches side by side in an Inception block; Szegedy et al. (2016), figures 5 to 10."""
+    with net.scope(f"branch{number}"):
+        for i, (channels, kernel, *stride) in enumerate(layers, start=1):
+            x = inception_conv(net, x, channels, kernel, *stride, padding=0 if stride else None, tag=str(i))
+    return x
 
 
 def fire(net: Builder, x: str, squeezed: int, expanded: int) -> str:

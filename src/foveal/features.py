@@ -29,9 +29,6 @@ from foveal.store import Picture, Store
 from foveal.weights import Weights
 
 BATCH = 16  # photos; larger ones leave the processor's caches, smaller ones pay more calls
-TAPS = ("stage3", "stage5", "stage7", "top")
-"""The feature levels that are pooled in one pass; `foveal.zoo.stages` names their nodes."""
-
 Progress = Callable[[int, int, int], None]
 """Called with photos done, photos in all, and how many of those done came from the cache."""
 
@@ -51,21 +48,24 @@ class Backbone:
 
     Attributes
     ----------
-    name, source, licence : of the network and its weights.
+    name : of the network.
+    weights_name, source, licence : of its weights.
     graph : its outputs are the pooled levels, in the order of `levels`.
     levels : level -> the node whose map is pooled.
     weights : what `graph` needs, and no more.
-    sha256 : of the weights file.
+    sha256 : `foveal.weights.digest` of all of the network's weights.
+    preprocessing : what makes a picture its input.
     """
 
     name: str
+    weights_name: str
     source: str
     licence: str
     graph: Graph
     levels: dict[str, str]
     weights: Weights
     sha256: str
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    preprocessing: Preprocessing
 
     @cached_property
     def widths(self) -> dict[str, int]:

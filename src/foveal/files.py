@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from foveal.errors import OutputError
 from foveal.text import printable
 
 _PARTIAL = ".foveal-partial"
+_PATIENCE = 0.1  # seconds between two looks at another's lock
+_OTHER_OUT = "choose another --out"  # what helps where results cannot be written
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -36,18 +39,18 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         partial.replace(target)
     except OSError as error:
-        raise OutputError(_explain(path, error)) from error
+        raise OutputError(explain(path, error)) from error
     finally:
         with contextlib.suppress(OSError):  # after the rename there is none; after anything else, Ctrl-C too, there is
             partial.unlink()
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, *, remedy: str = _OTHER_OUT) -> None:
     """Create `path` and its parents; OutputError where that is impossible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(_explain(path, error)) from error
+        raise OutputError(explain(path, error, remedy)) from error
 
 
 def remove_partials(folder: Path) -> None:
@@ -58,16 +61,21 @@ def remove_partials(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False, remedy: str = _OTHER_OUT) -> Iterator[None]:
     """Hold the one writer's lock on `folder` (created if absent). The system frees it when a process dies.
+
+    Parameters
+    ----------
+    wait : for another process to be done, instead of the error.
+    remedy : what to try where the folder cannot be written.
 
     Raises
     ------
     OutputError : another process holds it, or the folder cannot be written.
     """
-    make_folder(folder)
+    make_folder(folder, remedy=remedy)
     path = folder / ".lock"
-    handle = _lock(path)
+    handle = _lock(path, wait, remedy)
     try:
         remove_partials(folder)
         yield
@@ -77,18 +85,21 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _lock(path: Path) -> int:
-    """The open, locked file at `path`; OutputError where another process has it."""
+def _lock(path: Path, wait: bool, remedy: str) -> int:
+    """The open, locked file at `path`; OutputError where another process has it and we do not `wait`."""
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise OutputError(_explain(path.parent, error)) from error
+            raise OutputError(explain(path.parent, error, remedy)) from error
         if not _try_lock(handle):
             os.close(handle)
-            raise OutputError(
-                f"{printable(path.parent)}: another Foveal run is writing here; wait for it, or choose another --out"
-            )
+            if not wait:
+                raise OutputError(
+                    f"{printable(path.parent)}: another Foveal run is writing here; wait for it, or {remedy}"
+                )
+            time.sleep(_PATIENCE)
+            continue
         with contextlib.suppress(OSError):
             if os.path.samestat(os.fstat(handle), path.stat()):
                 return handle
@@ -110,10 +121,11 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
-def _explain(path: Path, error: OSError) -> str:
+def explain(path: Path, error: OSError, remedy: str = _OTHER_OUT) -> str:
+    """Why `path` cannot be written, and what to try."""
     name = printable(path)
     if error.errno == errno.ENOSPC:
-        return f"{name}: the disk is full; free some space or choose another --out"
+        return f"{name}: the disk is full; free some space or {remedy}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{name}: no permission to write here; choose another --out"
-    return f"{name}: cannot be written ({error.strerror or error}); choose another --out"
+        return f"{name}: no permission to write here; {remedy}"
+    return f"{name}: cannot be written ({error.strerror or error}); {remedy}"

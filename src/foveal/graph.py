@@ -16,12 +16,13 @@ from typing import Any
 
 from foveal.errors import FovealError, GraphError, ShapeError
 from foveal.ops import LARGEST, Op, op_from_json, op_to_json
-from foveal.shapes import Shape
+from foveal.shapes import Shape, text
 
 INPUT = "input"
 """The name under which nodes read the network's input."""
 
 MOST_NODES = 100_000
+_MOST_TRIED = 2**17  # shapes inferred to find the smallest input: about a second
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}(\.[A-Za-z0-9_]{1,64}){0,15}")
 
 
@@ -119,8 +120,32 @@ class Graph:
         return sum(node.op.macs(*self.input_shapes(node)) for node in self.nodes)
 
     def with_input(self, input_shape: Shape) -> Graph:
-        """The same network on another input size; ShapeError at the node that cannot take it."""
-        return replace(self, input_shape=input_shape)
+        """The same network on another input size; ShapeError at the node that cannot take it.
+
+        Where that is since the input is too small, the message ends with the smallest square one that fits.
+        """
+        try:
+            return replace(self, input_shape=input_shape)
+        except ShapeError as error:
+            raise ShapeError(f"{error}{self._smallest(input_shape)}") from error
+
+    def _smallest(self, refused: Shape) -> str:
+        """The end of an error: the smallest square input that fits, if `refused` is smaller, else nothing."""
+        own = self.input_shape
+        if len(refused) != len(own):
+            return ""
+        for size in range(1, min(max(own[1:], default=0), _MOST_TRIED // len(self.nodes)) + 1):
+            if self._fits(shape := (refused[0], *(size,) * len(own[1:]))):
+                fits = f"; the smallest input that fits {self.name} is {text(shape)}"
+                return fits if min(refused[1:]) < size else ""
+        return ""
+
+    def _fits(self, input_shape: Shape) -> bool:
+        shapes = {INPUT: input_shape}
+        with contextlib.suppress(ShapeError):
+            for node in self.nodes:
+                shapes[node.name] = _infer(node, shapes)
+        return len(shapes) > len(self.nodes)
 
     def up_to(self, *outputs: str) -> Graph:
         """The part of the network that computes `outputs`, with those as its outputs."""

@@ -37,8 +37,8 @@ class RunLog:
         if self._observer:
             self._observer(event, fields)
         now = time.perf_counter() - self._begin
-        if event == "progress":
-            if now - self._last_progress < _EVERY and fields["done"] < fields["total"]:
+        if event in ("progress", "fetch"):
+            if now - self._last_progress < _EVERY and fields["done"] != fields["total"]:
                 return
             self._last_progress = now
         with contextlib.suppress(OSError):  # a full disk stops the results with a clear error, not the log
@@ -68,6 +68,10 @@ class RunLog:
     def progress(self, done: int, total: int, cached: int) -> None:
         """Tell that `done` of `total` photos are read, `cached` of them from the cache."""
         self("progress", done=done, total=total, cached=cached)
+
+    def fetched(self, done: int, total: int) -> None:
+        """Tell that `done` of `total` bytes of the network's weights are here (0: it is not known how many)."""
+        self("fetch", done=done, total=total)
 
     def __enter__(self) -> RunLog:
         return self

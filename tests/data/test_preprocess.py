@@ -24,6 +24,21 @@ def test_values_of_a_picture_that_needs_no_resizing() -> None:
         assert x[channel, row, column] == pytest.approx((int(pixels[row, column, channel]) - 100) / 50)
 
 
+def test_channels_have_values_of_their_own() -> None:
+    pixels = picture(32, 32)
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    x = Preprocessing(size=32, mean=mean, std=std)(pixels)
+    assert x.dtype == np.float32
+    for channel in range(3):
+        np.testing.assert_allclose(x[channel], (pixels[:, :, channel] - mean[channel]) / std[channel], rtol=1e-5)
+
+
+def test_bilinear_is_pillows() -> None:
+    pixels = picture(64, 64)
+    cut = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR)
+    assert np.array_equal(Preprocessing(size=32, interpolation="bilinear").square(pixels), np.asarray(cut))
+
+
 @pytest.mark.parametrize(("height", "width"), [(48, 80), (80, 48), (48, 48), (16, 20)])
 def test_the_central_square_is_what_the_network_sees(height: int, width: int) -> None:
     pixels = picture(height, width) // 2 + 60  # away from black and white, where values are cut off
@@ -68,9 +83,20 @@ def test_the_mirrored_picture_gives_the_mirrored_input(photo_files: list[Path]) 
     assert np.abs(ours(np.flip(pixels, 1)) - ours(pixels)[:, :, ::-1]).max() <= 1.01 / 128
 
 
-def test_json_round_trip() -> None:
-    ours = Preprocessing(size=300, crop=0.875, mean=127.5, std=1 / 3)
+@pytest.mark.parametrize(
+    "ours",
+    [
+        Preprocessing(size=300, crop=0.875, mean=127.5, std=1 / 3),
+        Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), interpolation="bilinear"),
+    ],
+)
+def test_json_round_trip(ours: Preprocessing) -> None:
     assert Preprocessing.from_json(json.loads(json.dumps(ours.to_json()))) == ours
+
+
+def test_json_of_an_older_bundle_still_means_what_it_did() -> None:
+    older = {"size": 224, "crop": 1.0, "mean": 127.0, "std": 128.0}
+    assert Preprocessing.from_json(older) == Preprocessing(interpolation="bicubic")
 
 
 GOOD: dict[str, Any] = Preprocessing().to_json()
@@ -79,7 +105,7 @@ GOOD: dict[str, Any] = Preprocessing().to_json()
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (None, "expected the keys size, crop, mean, std"),
+        (None, "expected the keys size, crop, mean, std and interpolation"),
         ([], "expected the keys"),
         ({}, "expected the keys"),
         ({**GOOD, "extra": 1}, "expected the keys"),
@@ -96,7 +122,16 @@ GOOD: dict[str, Any] = Preprocessing().to_json()
         ({**GOOD, "mean": -1}, "mean = -1"),
         ({**GOOD, "std": 0}, "std = 0"),
         ({**GOOD, "std": float("inf")}, "std = inf"),
-        ({**GOOD, "std": [1, 2, 3]}, "std = "),
+        ({**GOOD, "size": [224, 224, 224]}, "size = [224, 224, 224]; expected a number from 16 to 4096"),
+        ({**GOOD, "std": [1, 2]}, "std = [1, 2]; expected a number from 0.001 to 255.0, or three of them"),
+        ({**GOOD, "std": [1, 2, 3, 4]}, "std = [1, 2, 3, 4]"),
+        ({**GOOD, "std": [1, 2, 0]}, "std = [1, 2, 0]"),
+        ({**GOOD, "mean": [1, 2, [3]]}, "mean = [1, 2, [3]]"),
+        ({**GOOD, "mean": [1, 2, float("nan")]}, "mean = [1, 2, nan]"),
+        ({**GOOD, "mean": ["1"] * 10**5}, "mean = ["),
+        ({**GOOD, "interpolation": "nearest"}, "interpolation = 'nearest'; expected bicubic or bilinear"),
+        ({**GOOD, "interpolation": None}, "interpolation = None"),
+        ({**GOOD, "interpolation": ["bicubic"]}, "interpolation = ['bicubic']"),
         ({**GOOD, "std": None}, "std = None"),
     ],
 )

@@ -24,6 +24,18 @@ def test_a_map_by_hand() -> None:
     assert found.mean() == 10 * coarse.mean() - fine.mean()
 
 
+def test_cells_that_do_not_divide_are_shared() -> None:
+    """3 positions over 2: the middle one lies half under each."""
+    fine, coarse = np.zeros((1, 3, 3)), np.array([[[2.0, 4.0], [6.0, 12.0]]])
+    found = class_map([fine, coarse], np.array([1.0, 1.0]))
+    assert found.tolist() == [[2, 3, 4], [4, 6, 8], [6, 9, 12]]
+    rng = np.random.default_rng(0)
+    maps = [rng.random((2, 8, 8)), rng.random((3, 15, 15)), rng.random((1, 30, 29))]
+    weight = rng.standard_normal(6)
+    means = np.concatenate([level.mean(axis=(1, 2)) for level in maps])
+    assert class_map(maps, weight).mean() == pytest.approx(weight @ means, abs=1e-12)
+
+
 @pytest.mark.parametrize("levels", [("top",), ("stage7", "top"), ("stage3", "stage5", "stage7", "top")])
 def test_the_mean_of_the_map_is_the_logit_less_its_bias(
     backbone: Backbone, photo_files: list[Path], levels: tuple[str, ...]

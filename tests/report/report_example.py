@@ -71,6 +71,7 @@ def example(classes: tuple[str, ...] = PLAIN, *, seed: int = 0, per_class: int =
                   "train": [{"path": p, "label": classes[0], "sha256": "00"} for p in photos],
                   "test": [{"path": p, "label": classes[0], "sha256": "11"} for p in photos[:9]]},
         "features": {"backbone": "efficientnet_lite0", "weights": "imagenet", "weights_sha256": "57934424" * 8,
+                     "source": "ML Illustrated (2020)", "licence": "Apache-2.0",
                      "engine": "openvino 2026.4.1", "precision": "bf16",
                      "precision_check": {"photos": 32, "flips": 1, "largest_change": 0.0134567}, "from_cache": 10,
                      "computed": 990, "images_per_second": 150.21234, "input": [3, 224, 224]},

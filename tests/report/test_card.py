@@ -61,5 +61,13 @@ def test_a_fence_cannot_be_closed_from_inside() -> None:
 
 
 def test_unknown_weights_have_an_unknown_licence() -> None:
-    assert "not known to Foveal" in licence({"backbone": "mine", "weights": "<own>"})
-    assert "&lt;own&gt;" in licence({"backbone": "mine", "weights": "<own>"})
+    mine = {"backbone": "resnet18", "weights": "<own>.pth", "source": "the file <own>.pth", "licence": "not stated"}
+    assert licence(mine).startswith("The licence of the network's weights (the file &lt;own&gt;\\.pth) is not known to")
+    assert "ImageNet" not in licence(mine)
+    text = read(model_card({**example(), "features": example()["features"] | mine})).text
+    assert "saw other photos" in text and "ImageNet" not in text
+
+
+def test_published_weights_state_their_licence() -> None:
+    text = read(model_card(example())).text
+    assert "Apache-2.0" in text and "ML Illustrated (2020)" in text and "saw ImageNet" in text

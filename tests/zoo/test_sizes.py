@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from foveal.errors import ShapeError
+from foveal.errors import ShapeError, UsageError
 from foveal.shapes import text
-from foveal.zoo import create_graph, list_models, stages
+from foveal.zoo import Level, create_graph, list_models, stages
+
+LAYERS = ("lecture_standard", "lecture_separable")
 
 SIZES = {
     "lenet5_paper": {  # LeCun et al. (1998), figure 2
-        "c1": "28x28x6", "s2.tanh": "14x14x6", "c3.maps": "10x10x16", "s4.tanh": "5x5x16", "c5": "1x1x120", "f6": "84",
+        "c1.conv": "28x28x6", "s2.tanh": "14x14x6", "c3.maps": "10x10x16", "s4.tanh": "5x5x16", "c5.conv": "1x1x120",
+        "f6.dense": "84", "output": "10",
     },
     "alexnet_paper": {  # Krizhevsky et al. (2012), figure 2
         "stage1.conv": "55x55x96", "stage2.conv": "27x27x256", "stage3.conv": "13x13x384", "stage4.conv": "13x13x384",
@@ -30,6 +33,7 @@ SIZES = {
     "googlenet_paper_aux": {  # Szegedy et al. (2015), section 5
         "aux1.pool": "4x4x512", "aux1.conv": "4x4x128", "aux2.pool": "4x4x528", "aux2.dense1": "1024",
     },
+    "googlenet_aux": {"aux1.pool": "4x4x512", "aux1.conv": "4x4x128", "aux2.pool": "4x4x528", "aux2.dense1": "1024"},
     "resnet50_paper": {  # He et al. (2015), table 1; the stride is in the first convolution
         "stem.conv": "112x112x64", "stem.pool": "56x56x64", "stage2.block1.conv1": "28x28x128",
         "stage2.block1.add": "28x28x512", "stage3.block6.add": "14x14x1024", "stage4.block3.add": "7x7x2048",
@@ -53,6 +57,25 @@ SIZES = {
         "stage3.block3.concat": "8x8x2048", "head.pool": "1x1x2048",
     },
     "inception_v3_aux": {"aux.pool": "5x5x768", "aux.conv2": "1x1x768", "aux.dense": "1000"},
+    "inception_resnet_v1": {  # Szegedy et al. (2016), figures 14, 15 and 10 to 13
+        "stem.conv1": "149x149x32", "stem.conv2": "147x147x32", "stem.conv3": "147x147x64", "stem.pool1": "73x73x64",
+        "stem.conv4": "73x73x80", "stem.conv5": "71x71x192", "stem.conv6": "35x35x256",
+        "stage1.block5.add": "35x35x256", "stage2.halving.concat": "17x17x896", "stage2.block10.add": "17x17x896",
+        "stage3.halving.concat": "8x8x1792", "stage3.block5.add": "8x8x1792", "head.pool": "1x1x1792",
+    },
+    "inception_resnet_v2": {  # Google's release, as its code comments
+        "stem.pool1": "73x73x64", "stem.pool2": "35x35x192", "stem.concat": "35x35x320",
+        "stage1.block10.add": "35x35x320", "stage2.block20.add": "17x17x1088", "stage3.last.add": "8x8x2080",
+        "top.conv": "8x8x1536", "head.pool": "1x1x1536",
+    },
+    "resnet110": {  # He et al. (2015), section 4.2
+        "stem.conv": "32x32x16", "stage1.block18.add": "32x32x16", "stage2.block18.add": "16x16x32",
+        "stage3.block18.add": "8x8x64", "head.pool": "1x1x64",
+    },
+    "densenet40_k12_cifar": {  # Huang et al. (2017), section 3
+        "stem.conv": "32x32x16", "stage1.layer12.concat": "32x32x160", "transition1.pool": "16x16x160",
+        "stage2.layer12.concat": "16x16x304", "transition2.pool": "8x8x304", "stage3.layer12.concat": "8x8x448",
+    },
     "xception": {  # Chollet (2017), figure 5: the middle flow's maps
         "stage3.block2.add": "19x19x728", "stage4.block1.add": "10x10x1024", "top.relu2": "10x10x2048",
     },
@@ -69,6 +92,9 @@ SIZES = {
     "shufflenet_v1_x1_0": {  # Zhang et al. (2018), table 1
         "stem.conv": "112x112x24", "stem.pool": "56x56x24", "stage1.block4.add": "28x28x240",
         "stage2.block8.add": "14x14x480", "stage3.block4.add": "7x7x960",
+    },
+    "shufflenet_v1_g8_x1_0": {
+        "stage1.block4.add": "28x28x384", "stage2.block8.add": "14x14x768", "stage3.block4.add": "7x7x1536",
     },
     "senet154": {"stem.conv3": "112x112x128", "stage1.block1.conv2": "56x56x256", "stage4.block3.add": "7x7x2048"},
     "mobilenet_v2": {  # Sandler et al. (2018), table 2
@@ -102,28 +128,57 @@ def test_stages_name_the_levels(name: str, channels: list[int], strides: list[in
     graph = create_graph(name)
     levels = stages(graph)
     assert list(levels) == [*(f"stage{i}" for i in range(1, len(channels))), "top"]
-    shapes = [graph.shapes[node] for node in levels.values()]
+    assert [level.channels for level in levels.values()] == channels
+    assert [level.stride for level in levels.values()] == strides
+    shapes = [graph.shapes[level.node] for level in levels.values()]
     assert [shape[0] for shape in shapes] == channels
-    assert [224 // shape[1] for shape in shapes] == strides
+    assert [graph.input_shape[1] // shape[1] for shape in shapes] == strides
 
 
-@pytest.mark.parametrize("name", ["lenet5", "alexnet", "zfnet", "vgg16"])
-def test_networks_without_pooled_features(name: str) -> None:
-    with pytest.raises(ShapeError, match=f"{name} has no global average pooling"):
-        stages(create_graph(name))
+@pytest.mark.parametrize(
+    ("name", "top"),
+    [
+        ("lenet5", Level("tanh6", 84, None)),
+        ("alexnet", Level("stage5.pool", 256, 32)),
+        ("vgg16", Level("stage5.pool", 512, 32)),
+    ],
+)
+def test_top_of_networks_that_do_not_pool(name: str, top: Level) -> None:
+    assert stages(create_graph(name))["top"] == top
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_other_class_counts(name: str) -> None:
+def test_other_class_counts_and_channels(name: str) -> None:
     graph = create_graph(name, num_classes=7)
-    wide = ("lecture_standard", "lecture_separable")  # a convolution is their last layer
-    assert {graph.shapes[output] for output in graph.outputs} == {(7, 8, 8) if name in wide else (7,)}
+    wide = name in LAYERS  # a convolution is all they have
+    assert {graph.shapes[output] for output in graph.outputs} == {(7, 8, 8) if wide else (7,)}
+    if name != "lecture_separable":  # which filters three channels, each by itself
+        assert create_graph(name, num_classes=7, in_channels=2).input_shape == (2, *graph.input_shape[1:])
+
+
+@pytest.mark.parametrize("name", sorted({*list_models()} - {*LAYERS}))
+def test_features_are_what_the_head_reads(name: str) -> None:
+    """Without head and side classifiers: the rest of the weights."""
+    whole, features = create_graph(name), create_graph(name, head=None)
+    assert features.outputs == (stages(whole)["top"].node,)
+    assert not any(node.name.startswith(("head", "aux")) for node in features.nodes)
+    held = [{*graph.parameters(), *graph.buffers()} for graph in (whole, features)]
+    gone = {key.rpartition(".")[0] for key in held[0] - held[1]}
+    assert gone and all(key.startswith(("head.", "aux")) or whole.by_name[key] in whole.nodes[-3:] for key in gone)
+
+
+def test_a_layer_has_no_head() -> None:
+    for name in LAYERS:
+        with pytest.raises(UsageError, match=f"{name} has no head that could be taken off"):
+            create_graph(name, head=None)
+    with pytest.raises(UsageError, match="head = 'tail'; expected 'classes', or None for features"):
+        create_graph("lenet5", head="tail")
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("alexnet", "vgg11", "googlenet", "resnet18", "resnet18_cifar", "mobilenet_v2"),
+        *("alexnet", "vgg11", "googlenet", "resnet18", "resnet18_cifar", "resnet20", "mobilenet_v2"),
         *(
             "densenet121",
             "squeezenet1_1",
@@ -132,6 +187,8 @@ def test_other_class_counts(name: str) -> None:
             "shufflenet_v1_x1_0",
             "efficientnet_b1",
             "wrn_16_8",
+            "inception_resnet_v2",
+            "googlenet_aux",
         ),
     ],
 )

@@ -106,6 +106,8 @@ class Watcher:
             return
         if event == "progress":
             self._progress(**fields)
+        elif event == "fetch":
+            self._fetch(**fields)
         elif event == "scan":
             self._say(f"{plural(fields['photos'], 'photo')} in {plural(fields['classes'], 'class', 'classes')}")
         elif event == "estimate":
@@ -141,6 +143,22 @@ class Watcher:
             self._last = time.monotonic()
             tell(f"{done:,} of {total:,} photos read")
 
+    def _fetch(self, done: int, total: int) -> None:
+        """Bytes of the network's weights; a `total` of 0 is one that the publisher does not say."""
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = _byte_bar()
+                self._bar.start()
+                self._task = self._bar.add_task("fetching the network's weights", total=total or None)
+            assert self._task is not None
+            self._bar.update(self._task, completed=done)
+        elif time.monotonic() - self._last > _EVERY:
+            self._last = time.monotonic()
+            of = f" of {total / 1e6:,.0f}" if total else ""
+            tell(f"{done / 1e6:,.0f}{of} MB of the network's weights fetched")
+        if done == total:
+            self._close()
+
     def _draw(self, done: int, total: int, cached: int) -> None:
         if self._bar is None:
             self._bar = _bar()
@@ -155,6 +173,20 @@ class Watcher:
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+
+def _byte_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
 
 
 def _bar() -> Progress:

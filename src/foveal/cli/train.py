@@ -25,6 +25,9 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split and everything else that is drawn.")] = 0,
     backbone: Annotated[str, typer.Option(help="The pretrained network.")] = "efficientnet_lite0",
+    weights: Annotated[
+        Path | None, typer.Option(help="Its weights, a .pth or .safetensors file.", show_default="as published")
+    ] = None,
     precision: Annotated[str, typer.Option(help="auto, bf16 or f32.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all allowed")] = None,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep features for the next run.")] = True,
@@ -43,6 +46,7 @@ def train(
             group_by=group_by,
             seed=seed,
             backbone=backbone,
+            weights=weights,
             precision=precision,
             budget=budget,
             cache=cache,

@@ -9,6 +9,9 @@ import numpy as np
 
 from foveal.errors import DataError
 
+_RANGES = {"size": (16, 4096), "crop": (0.1, 1.0), "mean": (0.0, 255.0), "std": (1e-3, 255.0)}
+_INTERPOLATIONS = ("bicubic", "bilinear")
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -18,21 +21,21 @@ class Preprocessing:
     ----------
     size : side of the square input in pixels.
     crop : share of the picture's shorter side that the central square keeps; 1.0 keeps all of it.
-    mean, std : subtracted from and dividing the values 0..255, the same for the three channels.
-
-    Resizing is bicubic with anti-aliasing (Pillow's).
+    mean, std : subtracted from and dividing the values 0..255: one number, or one a channel (red, green, blue).
+    interpolation : ``"bicubic"`` or ``"bilinear"``, both with anti-aliasing (Pillow's).
     """
 
     size: int = 224
     crop: float = 1.0
-    mean: float = 127.0
-    std: float = 128.0
+    mean: float | tuple[float, ...] = 127.0
+    std: float | tuple[float, ...] = 128.0
+    interpolation: str = "bicubic"
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """`pixels` uint8 (H, W, 3) -> float32 (3, size, size)."""
         x = self.square(pixels).transpose(2, 0, 1).astype(np.float32)
-        x -= self.mean
-        x /= self.std
+        x -= np.asarray(self.mean, np.float32).reshape(-1, 1, 1)
+        x /= np.asarray(self.std, np.float32).reshape(-1, 1, 1)
         return x
 
     def square(self, pixels: np.ndarray) -> np.ndarray:
@@ -43,7 +46,9 @@ class Preprocessing:
         side = min(height, width) * self.crop
         left, top = (width - side) / 2, (height - side) / 2
         square = Image.fromarray(pixels).resize(
-            (self.size, self.size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+            (self.size, self.size),
+            Image.Resampling[self.interpolation.upper()],
+            box=(left, top, left + side, top + side),
         )
         return np.asarray(square)
 
@@ -57,13 +62,24 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, data: Any) -> Preprocessing:
-        """From untrusted data; DataError where a field is unknown, missing or out of range."""
-        wanted = {"size": (16, 4096), "crop": (0.1, 1.0), "mean": (0.0, 255.0), "std": (1e-3, 255.0)}
-        if not isinstance(data, dict) or data.keys() != wanted.keys():
-            raise DataError(f"preprocessing: expected the keys {', '.join(wanted)}")
-        for key, (least, most) in wanted.items():
-            if type(data[key]) not in (int, float) or not least <= data[key] <= most:
-                raise DataError(f"preprocessing: {key} = {data[key]!r:.40}; expected a number from {least} to {most}")
+        """From untrusted data; DataError where a field is unknown, missing or out of range.
+
+        Without `interpolation`, which older bundles do not state, it is bicubic.
+        """
+        if not isinstance(data, dict) or data.keys() | {"interpolation"} != _RANGES.keys() | {"interpolation"}:
+            raise DataError(f"preprocessing: expected the keys {', '.join(_RANGES)} and interpolation")
+        fields = data | {key: tuple(data[key]) for key in ("mean", "std") if isinstance(data[key], list)}
+        for key, (least, most) in _RANGES.items():
+            values = fields[key] if isinstance(fields[key], tuple) else 3 * (fields[key],)
+            if len(values) != 3 or not all(type(n) in (int, float) and least <= n <= most for n in values):
+                many = ", or three of them" if key in ("mean", "std") else ""
+                raise DataError(
+                    f"preprocessing: {key} = {data[key]!r:.40}; expected a number from {least} to {most}{many}"
+                )
         if type(data["size"]) is not int:
             raise DataError(f"preprocessing: size = {data['size']!r:.40}; expected a whole number")
-        return cls(**data)
+        if fields.get("interpolation", "bicubic") not in _INTERPOLATIONS:
+            raise DataError(
+                f"preprocessing: interpolation = {data['interpolation']!r:.40}; expected {' or '.join(_INTERPOLATIONS)}"
+            )
+        return cls(**fields)

@@ -16,8 +16,7 @@ def class_map(maps: Sequence[np.ndarray], weight: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    maps : the feature levels of one photo, each (C, h, w), in the order in which the head joins them. The sizes of the
-        coarser ones divide those of the finest.
+    maps : the feature levels of one photo, each (C, h, w), in the order in which the head joins them.
     weight : (sum of C,), the class's row of the dense layer.
 
     Returns
@@ -31,6 +30,16 @@ def class_map(maps: Sequence[np.ndarray], weight: np.ndarray) -> np.ndarray:
     for level in maps:
         channels, height, width = level.shape
         contribution = np.tensordot(weight[start : start + channels], level, axes=1)
-        total += np.kron(contribution, np.ones((finest[0] // height, finest[1] // width)))
+        total += _overlap(finest[0], height) @ contribution @ _overlap(finest[1], width).T
         start += channels
     return total
+
+
+def _overlap(fine: int, coarse: int) -> np.ndarray:
+    """(fine, coarse): how much of each of `fine` equal cells of a line lies in each of `coarse` ones.
+
+    What is spread so keeps its mean, whether the one number divides the other or not.
+    """
+    i, j = np.arange(fine)[:, None] * coarse, np.arange(coarse) * fine  # first edges, in units in which all are whole
+    shared: np.ndarray = np.minimum(i + coarse, j + fine) - np.maximum(i, j)
+    return shared.clip(min=0) / coarse

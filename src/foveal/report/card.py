@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from foveal.published import PRETRAINED
 from foveal.report import wording
 from foveal.report.render import usage
 from foveal.text import markdown, plural, printable
-from foveal.weights import PRETRAINED
 
 
 def model_card(result: Mapping[str, Any]) -> str:
@@ -73,12 +73,13 @@ def _sentence(text: str) -> str:
 def _limits(result: Mapping[str, Any]) -> list[str]:
     """One Markdown bullet list."""
     rejection = result["rejection"]
+    seen = "ImageNet" if _published(result["features"]) else "other photos"
     lines = [
         "Photos unlike the training photos (another camera, light, background or season) can score far lower than the "
         "number above.",
         f"It learned from {plural(len(result['split']['train']), 'photo')}; a class with few of them is known poorly.",
         f"{wording.rejection_heading(rejection)}. {rejection['how']}",
-        "The pretrained network saw ImageNet and keeps its leanings; a score on the whole says nothing about a part of "
+        f"The pretrained network saw {seen} and keeps its leanings; a score on the whole says nothing about a part of "
         "your photos.",
     ]
     if wording.caveat(result["split"]):
@@ -88,14 +89,18 @@ def _limits(result: Mapping[str, Any]) -> list[str]:
 
 def licence(features: Mapping[str, Any]) -> str:
     """Whose weights the bundle carries and under which licence; says so where that is not known."""
-    entry = PRETRAINED.get((features["backbone"], features["weights"]))
-    if entry is None:
-        return f"The licence of the weights {markdown(features['weights'])} is not known to Foveal; ask their source."
+    rest = "The head was fitted to the photos above: their rights are their owner's."
+    source = markdown(features["source"])
+    if not _published(features):
+        return f"The licence of the network's weights ({source}) is not known to Foveal; ask who made them. {rest}"
     return (
-        f"The network's weights: {markdown(entry.licence)} ({markdown(entry.source)}). They were trained on ImageNet, "
-        "whose photographs have terms of their own. The head was fitted to the photos above: their rights are their "
-        "owner's."
+        f"The network's weights: {markdown(features['licence'])} ({source}). They were trained on ImageNet, whose "
+        f"photographs have terms of their own. {rest}"
     )
+
+
+def _published(features: Mapping[str, Any]) -> bool:
+    return (features["backbone"], features["weights"]) in PRETRAINED
 
 
 def _code(text: str, language: str = "") -> str:

@@ -46,7 +46,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     "f1": ("F1", "The harmonic mean of precision and recall: 2 x right / (photos of the class + photos named so)."),
     "features": (
         "features",
-        "What the network computes from a photo before it decides. The network stays as it was trained on ImageNet; "
+        "What the network computes from a photo before it decides. The network stays as it was published; "
         "only the head on top of it is fitted to your photos.",
     ),
     "group": (

@@ -2,80 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
-from foveal.errors import ShapeError, UnknownName
+from foveal.errors import UnknownName, UsageError
 from foveal.graph import Builder, Graph
-from foveal.ops import GlobalAvgPool
 from foveal.shapes import Shape
 from foveal.zoo import (
     alexnet,
     densenet,
     efficientnet,
     googlenet,
+    inception_resnet,
     inception_v3,
     lectures,
     lenet,
     mobilenet_v1,
     mobilenet_v2,
     mobilenet_v3,
+    multilayer,
+    neocognitron,
+    perceptron,
     preact,
     resnet,
+    resnet_cifar,
     senet,
     shufflenet_v1,
     shufflenet_v2,
     squeezenet,
+    tdnn,
+    tiny,
     vgg,
     xception,
     zfnet,
+    zipcode,
 )
+from foveal.zoo.entry import Model
+from foveal.zoo.levels import Level, stages, with_channels, without_head
 
-Author = Callable[..., str | tuple[str, ...]]
-"""A function (net, num_classes=...) that authors a network and returns the name of its output, or of each."""
+__all__ = [
+    "MODELS", "Level", "Model", "create_graph", "find_model", "list_models", "stages", "with_channels", "without_head",
+]  # fmt: skip
 
 _FAMILIES = (
-    *(lenet, alexnet, zfnet, vgg, googlenet, inception_v3, xception, resnet, preact, densenet, senet),
+    *(perceptron, multilayer, neocognitron, tdnn, zipcode),
+    *(lenet, alexnet, zfnet, vgg, googlenet, inception_v3, inception_resnet, xception, resnet, resnet_cifar),
+    *(preact, densenet, senet),
     *(squeezenet, mobilenet_v1, mobilenet_v2, mobilenet_v3, shufflenet_v1, shufflenet_v2, efficientnet),
+    tiny,
     lectures,
 )
-_MODELS: dict[str, Author] = {name: author for family in _FAMILIES for name, author in family.MODELS.items()}
+
+
+MODELS: dict[str, Model] = {
+    name: replace(model, family=family.__name__.rpartition(".")[2])
+    for family in _FAMILIES
+    for name, model in family.MODELS.items()
+}
+"""Every network by name, with what is known of it."""
 
 
 def list_models() -> list[str]:
     """Names of all networks, sorted."""
-    return sorted(_MODELS)
+    return sorted(MODELS)
 
 
-def create_graph(name: str, *, num_classes: int | None = None, input_shape: Shape | None = None) -> Graph:
+def find_model(name: str) -> Model:
+    """What is known of the network called `name`; UnknownName lists the nearest."""
+    if name not in MODELS:
+        raise UnknownName("network", name, MODELS)
+    return MODELS[name]
+
+
+def create_graph(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    input_shape: Shape | None = None,
+    head: str | None = "classes",
+) -> Graph:
     """The network called `name`.
 
     Parameters
     ----------
     num_classes : outputs of the last layer; the published number if None.
+    in_channels : of the pictures; the published number if None.
     input_shape : channels first; the published one if None.
+    head : ``"classes"``, or None for the features that the head reads (`foveal.zoo.without_head`).
 
     Raises
     ------
     UnknownName : no such network; the nearest names are listed.
     ShapeError : the network cannot take `input_shape`.
+    UsageError : another `head`, or None for a network without one.
     """
-    if name not in _MODELS:
-        raise UnknownName("network", name, _MODELS)
+    model = find_model(name)
+    if head not in ("classes", None):
+        raise UsageError(f"head = {head!r:.40}; expected 'classes', or None for features")
     net = Builder(name)
-    outputs = _MODELS[name](net, **({} if num_classes is None else {"num_classes": num_classes}))
+    outputs = model.author(net, **({} if num_classes is None else {"num_classes": num_classes}))
     graph = net.graph(*((outputs,) if isinstance(outputs, str) else outputs))
+    if not head:
+        graph = without_head(graph)
+    if in_channels is not None:
+        graph = with_channels(graph, in_channels)
     return graph if input_shape is None else graph.with_input(input_shape)
-
-
-def stages(graph: Graph) -> dict[str, str]:
-    """The feature levels: the last node of each ``stageN``, and as ``"top"`` the map that the head pools.
-
-    Raises
-    ------
-    ShapeError : a network without a global average pooling, whose features have no top level.
-    """
-    levels = {scope: node.name for node in graph.nodes if (scope := node.name.partition(".")[0]).startswith("stage")}
-    pools = [node for node in graph.nodes if isinstance(node.op, GlobalAvgPool)]
-    if not pools:
-        raise ShapeError(f"{graph.name} has no global average pooling, so it gives no pooled features")
-    return levels | {"top": pools[-1].inputs[0]}

@@ -1,22 +1,42 @@
-"""EfficientNet; Tan & Le (2019, arXiv:1905.11946), and EfficientNet-Lite, made plain for small devices (Google, 2020).
+"""EfficientNet; Tan & Le (2019), "EfficientNet: rethinking model scaling", arXiv:1905.11946; and Lite (Google, 2020).
+
+Width, depth and resolution grow together, by one rule, from a network that a search found.
 
 ``efficientnet_b0`` is MobileNetV2's block with a gate (squeeze-and-excitation) and swish, the others are B0 with width,
 depth and resolution raised together. As in torchvision, whose B2 takes 288x288 where the paper has 260x260; but here
 no blocks are dropped in training (stochastic depth).
 
-Lite differs from B0-B4 in three ways: no squeeze-and-excitation, ReLU6 in place of swish, and the stem and the top keep
-their widths while the rest scales. Batch-norm epsilon and SAME padding are TensorFlow's, as published.
+Lite, made plain for small devices, differs from B0-B4 in three ways: no squeeze-and-excitation, ReLU6 in place of
+swish, and the stem and the top keep their widths while the rest scales. Batch-norm epsilon and SAME padding are
+TensorFlow's, as published.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from foveal.blocks import conv_bn, divisible, inverted_residual, pooled_head, squeeze_excite, tensorflow_conv_bn
 from foveal.graph import Builder
 from foveal.ops import Relu6, Silu
+from foveal.zoo.entry import ZERO, Author, Draw, Init, Paper, models
+
+PAPER = Paper(
+    "Tan & Le",
+    2019,
+    "EfficientNet: rethinking model scaling for convolutional neural networks",
+    "ICML 2019, arXiv:1905.11946",
+    "width, depth and resolution grown together by one rule reach more accuracy for the same work",
+)
+LITE_RELEASE = Paper(
+    "Liu, Google",
+    2020,
+    "Higher accuracy on vision models with EfficientNet-Lite",
+    "TensorFlow blog, 16 March 2020",
+    "EfficientNet without gates and with ReLU6, so that integers and small devices' chips run it well",
+)
+INIT = Init("the authors' and torchvision's", Draw("he_out"), Draw("uniform_root_out"), ZERO)
 
 #        expansion, channels, blocks, stride, kernel                       Tan & Le, table 1
 STAGES = (
@@ -85,8 +105,11 @@ def _gated(net: Builder, x: str, channels: int, kernel: int, stride: int, expans
     return inverted_residual(net, x, channels, kernel, stride, expansion, Silu(), gate=gate)
 
 
-MODELS = {
-    name: partial(author, width=width, depth=depth, resolution=resolution, dropout=dropout)
-    for author, table in ((efficientnet, TABLE), (efficientnet_lite, LITE))
-    for name, (width, depth, resolution, dropout) in table.items()
-}
+def _rows(author: Author, table: Mapping[str, tuple[float, float, int, float]]) -> dict[str, Author]:
+    return {
+        name: partial(author, width=width, depth=depth, resolution=resolution, dropout=dropout)
+        for name, (width, depth, resolution, dropout) in table.items()
+    }
+
+
+MODELS = models(PAPER, INIT, _rows(efficientnet, TABLE)) | models(LITE_RELEASE, INIT, _rows(efficientnet_lite, LITE))

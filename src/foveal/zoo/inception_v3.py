@@ -1,4 +1,6 @@
-"""Inception v3; Szegedy, Vanhoucke, Ioffe, Shlens & Wojna (2016), "Rethinking the Inception architecture", 1512.00567.
+"""Inception v3; Szegedy, Vanhoucke, Ioffe, Shlens & Wojna (2015), "Rethinking the Inception architecture", 1512.00567.
+
+Large filters taken apart into small ones, with batch norm: more accuracy than VGG for a sixth of its weights.
 
 Two 3x3 do the work of a 5x5, a 1x7 and a 7x1 that of a 7x7, and the map shrinks by a convolution and a pooling side by
 side. As in torchvision: ``inception_v3`` without and ``inception_v3_aux`` with the classifier of training, its second
@@ -11,12 +13,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from foveal.blocks import conv_bn, pooled_head
+from foveal.blocks import branch, pooled_head
+from foveal.blocks import inception_conv as conv
 from foveal.graph import Builder
-from foveal.ops import AdaptiveAvgPool, AvgPool, BatchNorm, Concat, Dense, Flatten, MaxPool, Relu
-from foveal.shapes import Size
+from foveal.ops import AdaptiveAvgPool, AvgPool, Concat, Dense, Flatten, MaxPool
+from foveal.zoo.entry import ZERO, Draw, Init, Paper, models
 
-conv = partial(conv_bn, activation=Relu(), norm=BatchNorm(eps=1e-3))
+PAPER = Paper(
+    "Szegedy, Vanhoucke, Ioffe, Shlens & Wojna",
+    2015,
+    "Rethinking the Inception architecture for computer vision",
+    "CVPR 2016, arXiv:1512.00567",
+    "large filters taken apart, 5x5 into two 3x3 and 7x7 into 1x7 and 7x1, and labels made a little soft",
+)
+INIT = Init(
+    "Google's release and torchvision's",
+    conv=Draw("truncated", 0.1),
+    dense=Draw("truncated", 0.1),
+    bias=ZERO,
+    special={"aux.conv2.weight": Draw("truncated", 0.01), "aux.dense.weight": Draw("truncated", 0.001)},
+)
+
 AROUND = AvgPool(3, stride=1, padding=1, count_padding=True)
 ROW, COLUMN = (1, 7), (7, 1)
 
@@ -56,47 +73,39 @@ def _stage(net: Builder, x: str, stage: int, blocks: list[Callable[[Builder, str
 
 def _fives(net: Builder, x: str, pooled: int) -> str:
     """Figure 5, with one 5x5 kept."""
-    a = _branch(net, x, 1, (64, 1))
-    b = _branch(net, x, 2, (48, 1), (64, 5))
-    c = _branch(net, x, 3, (64, 1), (96, 3), (96, 3))
+    a = branch(net, x, 1, (64, 1))
+    b = branch(net, x, 2, (48, 1), (64, 5))
+    c = branch(net, x, 3, (64, 1), (96, 3), (96, 3))
     return net(Concat(), a, b, c, _pooled_branch(net, x, pooled))
 
 
 def _halve(net: Builder, x: str) -> str:
     """Figure 10."""
-    a = _branch(net, x, 1, (384, 3, 2))
-    b = _branch(net, x, 2, (64, 1), (96, 3), (96, 3, 2))
+    a = branch(net, x, 1, (384, 3, 2))
+    b = branch(net, x, 2, (64, 1), (96, 3), (96, 3, 2))
     return net(Concat(), a, b, net(MaxPool(3, stride=2), x, name="pool"))
 
 
 def _sevens(net: Builder, x: str, inside: int) -> str:
     """Figure 6, n = 7."""
-    a = _branch(net, x, 1, (192, 1))
-    b = _branch(net, x, 2, (inside, 1), (inside, ROW), (192, COLUMN))
-    c = _branch(net, x, 3, (inside, 1), (inside, COLUMN), (inside, ROW), (inside, COLUMN), (192, ROW))
+    a = branch(net, x, 1, (192, 1))
+    b = branch(net, x, 2, (inside, 1), (inside, ROW), (192, COLUMN))
+    c = branch(net, x, 3, (inside, 1), (inside, COLUMN), (inside, ROW), (inside, COLUMN), (192, ROW))
     return net(Concat(), a, b, c, _pooled_branch(net, x, 192))
 
 
 def _halve_again(net: Builder, x: str) -> str:
-    a = _branch(net, x, 1, (192, 1), (320, 3, 2))
-    b = _branch(net, x, 2, (192, 1), (192, ROW), (192, COLUMN), (192, 3, 2))
+    a = branch(net, x, 1, (192, 1), (320, 3, 2))
+    b = branch(net, x, 2, (192, 1), (192, ROW), (192, COLUMN), (192, 3, 2))
     return net(Concat(), a, b, net(MaxPool(3, stride=2), x, name="pool"))
 
 
 def _fans(net: Builder, x: str) -> str:
     """Figure 7: two branches end in a row and a column side by side."""
-    a = _branch(net, x, 1, (320, 1))
-    b = _fan(net, _branch(net, x, 2, (384, 1)), 2)
-    c = _fan(net, _branch(net, x, 3, (448, 1), (384, 3)), 3)
+    a = branch(net, x, 1, (320, 1))
+    b = _fan(net, branch(net, x, 2, (384, 1)), 2)
+    c = _fan(net, branch(net, x, 3, (448, 1), (384, 3)), 3)
     return net(Concat(), a, b, c, _pooled_branch(net, x, 192))
-
-
-def _branch(net: Builder, x: str, number: int, *layers: tuple[int, Size] | tuple[int, Size, int]) -> str:
-    """Convolutions of (channels, kernel), padded, or (channels, kernel, stride), not padded."""
-    with net.scope(f"branch{number}"):
-        for i, (channels, kernel, *stride) in enumerate(layers, start=1):
-            x = conv(net, x, channels, kernel, *stride, padding=0 if stride else None, tag=str(i))
-    return x
 
 
 def _fan(net: Builder, x: str, number: int) -> str:
@@ -116,7 +125,4 @@ def _auxiliary(net: Builder, x: str, num_classes: int) -> str:
         return net(Dense(num_classes), net(Flatten(), net(AdaptiveAvgPool(1), x)))
 
 
-MODELS: dict[str, Callable[..., str | tuple[str, ...]]] = {
-    "inception_v3": inception_v3,
-    "inception_v3_aux": inception_v3_aux,
-}
+MODELS = models(PAPER, INIT, {"inception_v3": inception_v3, "inception_v3_aux": inception_v3_aux})

@@ -1,12 +1,21 @@
-"""The networks that the lectures count by hand."""
+"""The networks that the courses' lectures count by hand: every number is a line of arithmetic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from foveal.graph import Builder
 from foveal.ops import AvgPool, Conv, Dense, Flatten, MaxPool, Op, Relu, Softmax
+from foveal.zoo.entry import TORCH, Init, Paper, models
+
+PAPER = Paper(
+    "the courses that Foveal grew from",
+    2026,
+    "Convolutional neural networks, counted by hand",
+    "lecture slides; no paper",
+    "every parameter and every product of a small network is a line of arithmetic",
+)
+INIT = Init("PyTorch's own", bias=TORCH)
 
 
 def counting(net: Builder, num_classes: int = 4) -> str:
@@ -39,11 +48,15 @@ def separable(net: Builder, num_classes: int = 256) -> str:
     return net(Conv(num_classes, 1), x, name="pointwise")
 
 
-MODELS: dict[str, Callable[..., str]] = {
-    "lecture_counting": counting,
-    "lecture_pooling_none": partial(pooling_exercise, pool=None),
-    "lecture_pooling_average": partial(pooling_exercise, pool=AvgPool(3)),
-    "lecture_pooling_max": partial(pooling_exercise, pool=MaxPool(3)),
-    "lecture_standard": standard,
-    "lecture_separable": separable,
-}
+MODELS = models(
+    PAPER,
+    INIT,
+    {
+        "lecture_counting": counting,
+        "lecture_pooling_none": partial(pooling_exercise, pool=None),
+        "lecture_pooling_average": partial(pooling_exercise, pool=AvgPool(3)),
+        "lecture_pooling_max": partial(pooling_exercise, pool=MaxPool(3)),
+        "lecture_standard": standard,
+        "lecture_separable": separable,
+    },
+)

@@ -1,5 +1,7 @@
 """MobileNetV3; Howard et al. (2019), "Searching for MobileNetV3", arXiv:1905.02244.
 
+A search on real phones chose the blocks, and cheap swish-like activations and gates went in by hand.
+
 MobileNetV2's block with a gate (squeeze-and-excitation) in some and hard swish in the later ones, and two dense layers
 on the pooled map. As in torchvision, which is the paper's network with dropout of 0.2, a gate that squeezes to a
 quarter rounded to a multiple of 8, and batch norm as in Keras. A stage ends before each stride of 2.
@@ -12,6 +14,16 @@ from functools import partial
 from foveal.blocks import conv_bn, divisible, inverted_residual, squeeze_excite
 from foveal.graph import Builder
 from foveal.ops import BatchNorm, Dense, Dropout, Flatten, GlobalAvgPool, Hardsigmoid, Hardswish, Relu
+from foveal.zoo.entry import ZERO, Draw, Init, Paper, models
+
+PAPER = Paper(
+    "Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le & Adam",
+    2019,
+    "Searching for MobileNetV3",
+    "ICCV 2019, arXiv:1905.02244",
+    "a search on real phones' time chooses the blocks; hard swish and gates where they pay",
+)
+INIT = Init("torchvision's", Draw("he_out"), Draw("normal", 0.01), ZERO)
 
 RE, HS = Relu(), Hardswish()
 Row = tuple[int, int, int, bool, Relu | Hardswish, int]
@@ -69,7 +81,11 @@ def mobilenet_v3(net: Builder, rows: tuple[Row, ...], top: int, dense: int, num_
         return net(Dense(num_classes), x, name="dense2")
 
 
-MODELS = {
-    "mobilenet_v3_large": partial(mobilenet_v3, rows=LARGE, top=960, dense=1280),
-    "mobilenet_v3_small": partial(mobilenet_v3, rows=SMALL, top=576, dense=1024),
-}
+MODELS = models(
+    PAPER,
+    INIT,
+    {
+        "mobilenet_v3_large": partial(mobilenet_v3, rows=LARGE, top=960, dense=1280),
+        "mobilenet_v3_small": partial(mobilenet_v3, rows=SMALL, top=576, dense=1024),
+    },
+)

@@ -1,5 +1,7 @@
 """Pre-activation ResNet; He, Zhang, Ren & Sun (2016), "Identity mappings in deep residual networks", 1603.05027.
 
+With nothing on the way of the additions, the signal passes a thousand layers unchanged, forward and backward.
+
 Batch norm and ReLU come before each convolution, so that nothing stands on the way of the addition. ``preact_resnet50``
 to ``152`` are as in timm (``resnetv2_50`` and so on): the stride of a block sits in its 3x3, the paper's code has it in
 the first 1x1. ``preact_resnet164_cifar`` is the paper's for 32x32 pictures and 10 classes.
@@ -15,17 +17,27 @@ from functools import partial
 from foveal.blocks import Block, pooled_head, preact_basic, preact_bottleneck, staged
 from foveal.graph import Builder
 from foveal.ops import BatchNorm, Conv, MaxPool, Relu
+from foveal.zoo.entry import TORCH, ZERO, Draw, Init, Paper, models
+from foveal.zoo.resnet import WIDE
+
+PAPER = Paper(
+    "He, Zhang, Ren & Sun",
+    2016,
+    "Identity mappings in deep residual networks",
+    "ECCV 2016, arXiv:1603.05027",
+    "batch norm and ReLU before each convolution leave the shortcuts clean, and a thousand layers train",
+)
+INIT = Init("the authors' code: He et al. (2015) by fan_out", Draw("he_out"), TORCH, ZERO)
 
 TABLE = {  # blocks a stage                                                 He et al. (2015), table 1
     "preact_resnet50": (3, 4, 6, 3),
     "preact_resnet101": (3, 4, 23, 3),
     "preact_resnet152": (3, 8, 36, 3),
 }
-CIFAR: dict[str, tuple[Block, int, int]] = {  # block, blocks a stage, times 16 channels
-    "preact_resnet164_cifar": (preact_bottleneck, 18, 1),  # 9 * 18 + 2 layers; He et al. (2016), table 4
-    "wrn_40_4": (preact_basic, 6, 4),  # 6 * 6 + 4 layers; Zagoruyko & Komodakis (2016), table 5
-    "wrn_16_8": (preact_basic, 2, 8),
-    "wrn_28_10": (preact_basic, 4, 10),
+WIDE_TABLE = {  # blocks a stage, and times 16 channels      Zagoruyko & Komodakis, table 5
+    "wrn_40_4": (6, 4),
+    "wrn_16_8": (2, 8),
+    "wrn_28_10": (4, 10),
 }
 
 
@@ -50,6 +62,16 @@ def _top(net: Builder, x: str, num_classes: int) -> str:
     return pooled_head(net, x, num_classes)
 
 
-MODELS = {name: partial(preact_resnet, depths=depths) for name, depths in TABLE.items()} | {
-    name: partial(preact_cifar, block=block, depth=depth, width=width) for name, (block, depth, width) in CIFAR.items()
-}
+MODELS = models(
+    PAPER,
+    INIT,
+    {name: partial(preact_resnet, depths=depths) for name, depths in TABLE.items()}
+    | {"preact_resnet164_cifar": partial(preact_cifar, block=preact_bottleneck, depth=18, width=1)},
+) | models(
+    WIDE,
+    INIT,
+    {
+        name: partial(preact_cifar, block=preact_basic, depth=depth, width=width)
+        for name, (depth, width) in WIDE_TABLE.items()
+    },
+)

@@ -1,4 +1,6 @@
-"""SENet; Hu, Shen, Albanie, Sun & Wu (2018), "Squeeze-and-excitation networks", arXiv:1709.01507.
+"""SENet; Hu, Shen, Albanie, Sun & Wu (2017), "Squeeze-and-excitation networks", arXiv:1709.01507.
+
+Each channel is weighed by a small network that looks at all of them; a gate that any other network can take up.
 
 ResNet, ResNeXt and, as ``senet154``, the largest network of the entry that won ILSVRC 2017, each with a gate before
 the addition, squeezed 16 times. As in Cadene's ports of the authors' Caffe networks (timm: ``legacy_``): the stride
@@ -12,6 +14,16 @@ from functools import partial
 from foveal.blocks import Block, bottleneck, conv_bn, pooled_head, shortcut, squeeze_excite, staged
 from foveal.graph import Builder
 from foveal.ops import Add, MaxPool, Relu
+from foveal.zoo.entry import TORCH, ZERO, Draw, Init, Paper, models
+
+PAPER = Paper(
+    "Hu, Shen, Albanie, Sun & Wu",
+    2017,
+    "Squeeze-and-excitation networks",
+    "CVPR 2018, arXiv:1709.01507",
+    "a gate for each channel, decided from the means of all: ResNet-50 becomes almost as good as ResNet-101",
+)
+INIT = Init("the paper's, after He et al. (2015)", Draw("he_out"), TORCH, ZERO)
 
 CHANNELS = (64, 128, 256, 512)
 POOL = MaxPool(3, stride=2, ceil_mode=True)
@@ -59,6 +71,9 @@ def senet154(net: Builder, num_classes: int = 1000) -> str:
     return pooled_head(net, x, num_classes, dropout=0.2)
 
 
-MODELS = {name: partial(senet, block=block, depths=depths) for name, (block, depths) in TABLE.items()} | {
-    "senet154": senet154
-}
+MODELS = models(
+    PAPER,
+    INIT,
+    {name: partial(senet, block=block, depths=depths) for name, (block, depths) in TABLE.items()}
+    | {"senet154": senet154},
+)

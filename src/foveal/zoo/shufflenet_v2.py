@@ -1,5 +1,7 @@
 """ShuffleNet v2; Ma, Zhang, Zheng & Sun (2018), "ShuffleNet V2: practical guidelines", arXiv:1807.11164.
 
+Made by measured time, not by counted work: equal widths, no groups, few branches, few additions.
+
 Half of the channels pass a block untouched, the other half are convolved, and a shuffle mixes the two. As in
 torchvision, which is the paper's network.
 """
@@ -11,6 +13,16 @@ from functools import partial
 from foveal.blocks import conv_bn, pooled_head, shuffle_split, staged
 from foveal.graph import Builder
 from foveal.ops import MaxPool, Relu
+from foveal.zoo.entry import TORCH, Init, Paper, models
+
+PAPER = Paper(
+    "Ma, Zhang, Zheng & Sun",
+    2018,
+    "ShuffleNet V2: practical guidelines for efficient CNN architecture design",
+    "ECCV 2018, arXiv:1807.11164",
+    "what costs time on a device is memory as much as products: four rules, and a block that keeps them",
+)
+INIT = Init("torchvision's: PyTorch's own", bias=TORCH)
 
 BLOCKS = (4, 8, 4)
 
@@ -34,4 +46,4 @@ def shufflenet_v2(net: Builder, widths: tuple[int, ...], num_classes: int = 1000
     return pooled_head(net, x, num_classes)
 
 
-MODELS = {name: partial(shufflenet_v2, widths=widths) for name, widths in TABLE.items()}
+MODELS = models(PAPER, INIT, {name: partial(shufflenet_v2, widths=widths) for name, widths in TABLE.items()})

@@ -1,5 +1,7 @@
 """SqueezeNet; Iandola et al. (2016), "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", arXiv:1602.07360.
 
+AlexNet's accuracy in five megabytes: most convolutions are 1x1 and the few 3x3 read squeezed maps.
+
 As in torchvision, which has the authors' two releases. ``squeezenet1_0`` is the paper's table 1, whose 111x111 after
 the first convolution come from 227x227 (224x224 gives 109x109); ``squeezenet1_1`` pools earlier and takes 2.4 times
 less work. The last convolution gives the classes, and the head only averages them.
@@ -7,11 +9,27 @@ less work. The last convolution gives the classes, and the head only averages th
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from foveal.blocks import fire
 from foveal.graph import Builder
 from foveal.ops import Conv, Dropout, Flatten, GlobalAvgPool, MaxPool, Relu
+from foveal.zoo.entry import ZERO, Draw, Init, Paper, models
+
+PAPER = Paper(
+    "Iandola, Han, Moskewicz, Ashraf, Dally & Keutzer",
+    2016,
+    "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size",
+    "arXiv:1602.07360",
+    "squeeze by 1x1, expand by 1x1 and 3x3: AlexNet's accuracy with a fiftieth of its weights",
+)
+INIT = Init(
+    "torchvision's, after He et al. (2015), uniform; the last layer as the authors'",
+    conv=Draw("uniform_root", math.sqrt(6)),
+    bias=ZERO,
+    special={"head.conv.weight": Draw("normal", 0.01)},
+)
 
 Stages = tuple[tuple[tuple[int, int], ...], ...]
 
@@ -45,7 +63,11 @@ def squeezenet(net: Builder, stem: Conv, stages: Stages, num_classes: int = 1000
         return net(Flatten(), net(GlobalAvgPool(), x, name="pool"))
 
 
-MODELS = {
-    "squeezenet1_0": partial(squeezenet, stem=Conv(96, 7, 2), stages=STAGES_1_0),
-    "squeezenet1_1": partial(squeezenet, stem=Conv(64, 3, 2), stages=STAGES_1_1),
-}
+MODELS = models(
+    PAPER,
+    INIT,
+    {
+        "squeezenet1_0": partial(squeezenet, stem=Conv(96, 7, 2), stages=STAGES_1_0),
+        "squeezenet1_1": partial(squeezenet, stem=Conv(64, 3, 2), stages=STAGES_1_1),
+    },
+)

@@ -1,4 +1,6 @@
-"""VGG; Simonyan & Zisserman (2014, arXiv:1409.1556): 3x3 convolutions throughout, twice the channels after a pooling.
+"""VGG; Simonyan & Zisserman (2014), "Very deep convolutional networks for large-scale image recognition", 1409.1556.
+
+3x3 convolutions throughout, twice the channels after each pooling: depth by one simple rule.
 
 As in torchvision. From 224x224 these are the paper's configurations A, B, D and E; from another size an adaptive
 pooling brings the map to the 7x7 that the dense layers take. ``_bn`` puts batch norm after each convolution, which
@@ -12,6 +14,21 @@ from functools import partial
 from foveal.blocks import dense_head
 from foveal.graph import Builder
 from foveal.ops import AdaptiveAvgPool, BatchNorm, Conv, MaxPool, Relu
+from foveal.zoo.entry import ZERO, Draw, Init, Paper, models
+
+PAPER = Paper(
+    "Simonyan & Zisserman",
+    2014,
+    "Very deep convolutional networks for large-scale image recognition",
+    "ICLR 2015, arXiv:1409.1556",
+    "depth from 3x3 convolutions alone: two see as far as a 5x5, with fewer weights and one more ReLU",
+)
+INIT = Init(
+    "torchvision's; the paper's larger networks begin from its trained smallest",
+    Draw("he_out"),
+    Draw("normal", 0.01),
+    ZERO,
+)
 
 CHANNELS = (64, 128, 256, 512, 512)
 
@@ -37,8 +54,12 @@ def vgg(net: Builder, depths: tuple[int, ...], norm: bool = False, num_classes: 
         return dense_head(net, net(AdaptiveAvgPool(7), x, name="pool"), num_classes)
 
 
-MODELS = {
-    f"{name}{suffix}": partial(vgg, depths=depths, norm=bool(suffix))
-    for name, depths in TABLE.items()
-    for suffix in ("", "_bn")
-}
+MODELS = models(
+    PAPER,
+    INIT,
+    {
+        f"{name}{suffix}": partial(vgg, depths=depths, norm=bool(suffix))
+        for name, depths in TABLE.items()
+        for suffix in ("", "_bn")
+    },
+)

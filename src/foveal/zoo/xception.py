@@ -1,4 +1,4 @@
-"""Xception; Chollet (2017), "Xception: deep learning with depthwise separable convolutions", arXiv:1610.02357.
+"""Xception; Chollet (2016), "Xception: deep learning with depthwise separable convolutions", arXiv:1610.02357.
 
 Inception taken to its end: each channel filtered by itself, then mixed 1x1, in residual blocks. As in timm
 (``legacy_xception``, Cadene's port of the author's network), which pads on all sides where Keras pads after, and has
@@ -11,6 +11,16 @@ from __future__ import annotations
 from foveal.blocks import conv_bn, pooled_head, shortcut
 from foveal.graph import Builder
 from foveal.ops import Add, BatchNorm, Conv, MaxPool, Relu
+from foveal.zoo.entry import ZERO, Draw, Init, Paper, models
+
+PAPER = Paper(
+    "Chollet",
+    2016,
+    "Xception: deep learning with depthwise separable convolutions",
+    "CVPR 2017, arXiv:1610.02357",
+    "Inception taken to its end: space and channels convolved apart, in residual blocks, beat Inception v3",
+)
+INIT = Init("the author's network in Keras, after Glorot & Bengio (2010)", Draw("glorot"), Draw("glorot"), ZERO)
 
 #    channels of each separable convolution of each block; the first of a stage halves the map     Chollet, figure 5
 STAGES = (
@@ -53,4 +63,4 @@ def _separable(net: Builder, x: str, channels: int, number: int) -> str:
     return net(BatchNorm(), x, name=f"bn{number}")
 
 
-MODELS = {"xception": xception}
+MODELS = models(PAPER, INIT, {"xception": xception})

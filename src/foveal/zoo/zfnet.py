@@ -1,4 +1,6 @@
-"""ZFNet; Zeiler & Fergus (2014), "Visualizing and understanding convolutional networks", arXiv:1311.2901, figure 3.
+"""ZFNet; Zeiler & Fergus (2013), "Visualizing and understanding convolutional networks", arXiv:1311.2901, figure 3.
+
+By looking at what each layer answers to, the authors found AlexNet's first layers too coarse and mended them.
 
 AlexNet without groups, whose first layer looks finer: 7x7 at stride 2, not 11x11 at 4. The figure's sizes ask for one
 cell of padding there and for poolings that round up. Its "contrast normalization across feature maps" has AlexNet's
@@ -10,6 +12,18 @@ from __future__ import annotations
 from foveal.blocks import dense_head
 from foveal.graph import Builder
 from foveal.ops import Conv, LocalResponseNorm, MaxPool, Relu
+from foveal.zoo.entry import ZERO, Draw, Init, Paper, models
+
+PAPER = Paper(
+    "Zeiler & Fergus",
+    2013,
+    "Visualizing and understanding convolutional networks",
+    "ECCV 2014, arXiv:1311.2901",
+    "pictures of what each layer answers to, and a better AlexNet drawn from looking at them",
+)
+INIT = Init(
+    "the paper's, section 3: all weights 0.01, here as the spread", Draw("normal", 0.01), Draw("normal", 0.01), ZERO
+)
 
 LAYERS = (  # channels, kernel, stride, padding                             Zeiler & Fergus, figure 3
     (96, 7, 2, 1),
@@ -34,4 +48,4 @@ def zfnet(net: Builder, num_classes: int = 1000) -> str:
         return dense_head(net, x, num_classes)
 
 
-MODELS = {"zfnet": zfnet}
+MODELS = models(PAPER, INIT, {"zfnet": zfnet})
