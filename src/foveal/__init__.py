@@ -13,20 +13,26 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from foveal.api import check, evaluate, load, train
     from foveal.errors import FovealError
+    from foveal.explaining.microscope import observe, open_unit
     from foveal.graph import Graph
+    from foveal.models import create_model
     from foveal.networks import inspect, parse
-    from foveal.zoo import create_graph, list_models
+    from foveal.zoo import create_graph, list_models, stages
 
 _HOMES = {
     "FovealError": "errors",
     "Graph": "graph",
     "check": "api",
     "create_graph": "zoo",
+    "create_model": "models",
     "evaluate": "api",
     "inspect": "networks",
     "list_models": "zoo",
     "load": "api",
+    "observe": "explaining.microscope",
+    "open_unit": "explaining.microscope",
     "parse": "networks",
+    "stages": "zoo",
     "train": "api",
 }
 __all__ = [
@@ -34,11 +40,15 @@ __all__ = [
     "Graph",
     "check",
     "create_graph",
+    "create_model",
     "evaluate",
     "inspect",
     "list_models",
     "load",
+    "observe",
+    "open_unit",
     "parse",
+    "stages",
     "train",
 ]
 

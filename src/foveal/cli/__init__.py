@@ -21,11 +21,17 @@ from foveal.cli.check import check
 from foveal.cli.code import code
 from foveal.cli.demo import demo
 from foveal.cli.evaluate import evaluate
+from foveal.cli.filter import filter_
 from foveal.cli.inspect import inspect
 from foveal.cli.layer import layer
+from foveal.cli.open_unit import open_unit
+from foveal.cli.pool import pool
 from foveal.cli.predict import predict
+from foveal.cli.race import race
+from foveal.cli.shift import shift
 from foveal.cli.show import writing
 from foveal.cli.train import train
+from foveal.cli.zoo import zoo
 from foveal.errors import FovealError
 from foveal.text import printable
 
@@ -38,8 +44,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, evaluate, check, demo, inspect, layer, code):
-    app.command(no_args_is_help=command not in (demo, layer))(command)
+for command in (train, predict, evaluate, check, demo, inspect, layer, code, zoo, pool, shift, race):
+    app.command(no_args_is_help=command not in (demo, layer, zoo, race))(command)
+app.command("open", no_args_is_help=True)(open_unit)
+app.command("filter", no_args_is_help=True)(filter_)
 
 
 @app.callback(invoke_without_command=True)

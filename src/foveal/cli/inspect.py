@@ -266,7 +266,8 @@ def _shown(key: str, value: Any) -> str:
 def _at(graph: Graph, unit: str, photo: Path | None, format: str, target: Path | None) -> None:
     from foveal.anatomy import sight, sight_drawing
     from foveal.anatomy.explain import AXES
-    from foveal.cli.show import deliver, tell
+    from foveal.cli.pictures import save_png
+    from foveal.cli.show import deliver
     from foveal.errors import UsageError
 
     matched = re.fullmatch(r"([A-Za-z0-9_.]+)\[(\d{1,18}(?:,\s*\d{1,18})*)\]", unit)
@@ -278,21 +279,8 @@ def _at(graph: Graph, unit: str, photo: Path | None, format: str, target: Path |
         from foveal.data.decode import decode_image
 
         assert target
-        _save_png(sight_drawing.draw_on(decode_image(photo), graph, node, index), target)
-        tell(f"wrote {target}")
+        save_png(sight_drawing.draw_on(decode_image(photo), graph, node, index), target)
     elif format == "json":
         deliver(json.dumps({"node": node, "index": index, "axes": [asdict(span) for span in box]}), target)
     else:
         deliver("\n".join(f"{axis}: {span}" for axis, span in zip(AXES[len(box)], box, strict=True)), target)
-
-
-def _save_png(pixels: Any, target: Path) -> None:
-    import io
-
-    from PIL import Image
-
-    from foveal.files import write_atomic
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    write_atomic(target, buffer.getvalue())

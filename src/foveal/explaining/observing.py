@@ -1,0 +1,235 @@
+"""One picture through a network in PyTorch: every activation, and every gradient when asked for."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from foveal.build import build, graph_of, weights_of
+from foveal.bundle import MAIN, Bundle, load_bundle
+from foveal.checkpoints import load_pretrained
+from foveal.classifier import Classifier
+from foveal.data.decode import decode_image
+from foveal.data.preprocess import Preprocessing
+from foveal.errors import DataError, UnknownName, UsageError, WeightsError
+from foveal.graph import INPUT, Graph
+from foveal.text import printable
+from foveal.weights import Weights
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with its weights, and how a picture goes into it.
+
+    Attributes
+    ----------
+    weights : arrays under the names of `Graph.parameters` and `Graph.buffers`.
+    preprocessing : None where the input must come as an array.
+    classes : names in the order of the logits; empty where they have none.
+    """
+
+    graph: Graph
+    weights: Weights
+    preprocessing: Preprocessing | None = None
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, array in self.weights.items():
+            if not np.isfinite(array).all():
+                raise WeightsError(f"{name} holds values that are no numbers, so no sum can be opened; train again")
+
+    def read(self, image: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The network's input, float32 without a batch axis, and that as a picture, uint8 (H, W, 3).
+
+        Parameters
+        ----------
+        image : a picture's path, bytes, or pixels uint8 (H, W, 3); or the input itself, floats.
+
+        Raises
+        ------
+        DataError : an array that is neither pixels nor an input, or a picture where the network says nothing of them.
+        ImageError : a file that is no picture.
+        """
+        if isinstance(image, np.ndarray) and image.shape == self.graph.input_shape and image.dtype.kind == "f":
+            return np.ascontiguousarray(image, np.float32), _drawn(image)
+        pixels = image if isinstance(image, np.ndarray) else decode_image(image)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise DataError(
+                f"an array of {pixels.dtype} {pixels.shape}; expected floats {self.graph.input_shape}, or pixels uint8 "
+                "(height, width, 3)"
+            )
+        if self.preprocessing is None:
+            raise DataError(
+                f"{self.graph.name} does not say how a picture goes in; pass floats {self.graph.input_shape}"
+            )
+        return self.preprocessing(pixels), self.preprocessing.square(pixels)
+
+
+def read_subject(model: Any) -> Subject:
+    """The network that `model` names or holds: a bundle or its folder, a pretrained zoo name, a module of `build`.
+
+    Raises
+    ------
+    UnknownName, UsageError, BundleError, WeightsError : nothing of the kind; or without weights.
+    """
+    if isinstance(model, Subject):
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        model = _named(os.fspath(model))
+    if isinstance(model, Classifier):
+        model = model.bundle
+    if isinstance(model, Bundle):
+        return Subject(model.graph, model.weights, model.preprocessing, model.classes)
+    if isinstance(model, fx.GraphModule):
+        return Subject(graph_of(model), weights_of(model))
+    if isinstance(model, Subject):
+        return model
+    raise UsageError(
+        f"{type(model).__name__} cannot be opened; expected a bundle, a pretrained zoo name or a module of foveal.build"
+    )
+
+
+def _named(name: str) -> Any:
+    folder = Path(name)
+    if folder.is_dir():
+        return load_bundle(folder if (folder / MAIN).exists() else folder / "bundle")
+    if folder.exists() or os.sep in name:
+        raise UsageError(f"{printable(name)}: no folder of a bundle; expected one, or the name of a pretrained network")
+    graph, weights, entry = load_pretrained(name)
+    from foveal.published import classes
+
+    return Subject(graph, weights, entry.preprocessing, classes())
+
+
+class Observed:
+    """A picture's pass through a network at inference.
+
+    Attributes
+    ----------
+    x, picture : the input, float32 without a batch axis; and as a picture, uint8 (H, W, 3).
+    values : by the name of each node, and ``"input"``: its activation, without a batch axis.
+    """
+
+    def __init__(self, subject: Subject, image: Any) -> None:
+        self.subject, self.graph = subject, subject.graph
+        self.x, self.picture = subject.read(image)
+        self._names = [node.name for node in self.graph.nodes]
+        self._module = build(replace(self.graph, outputs=tuple(self._names)), subject.weights).eval()
+        self._input = torch.from_numpy(self.x)[None].requires_grad_()
+        self._tensors: dict[str, Tensor] = {INPUT: self._input} | dict(
+            zip(self._names, _as_tuple(self._module(self._input)), strict=True)
+        )
+        self.values = {name: tensor.detach()[0].numpy() for name, tensor in self._tensors.items()}
+
+    @property
+    def logits(self) -> np.ndarray:
+        return self.values[self.scores]
+
+    @cached_property
+    def scores(self) -> str:
+        """The node of the logits: a softmax at the end is taken off."""
+        last = self.graph.by_name[self.graph.outputs[0]]
+        name = last.inputs[0] if type(last.op).__name__ == "Softmax" else last.name
+        if len(self.graph.shapes[name]) != 1:
+            raise UsageError(f"{name} gives a map, not one number a class; there is no logit to start from")
+        return name
+
+    def class_index(self, target: int | str | None) -> int:
+        """The logit of a class by its name or number; the largest if None. UnknownName, UsageError if there is none."""
+        count = len(self.logits)
+        if target is None:
+            return int(self.logits.argmax())
+        if isinstance(target, str) and target in self.subject.classes:
+            return self.subject.classes.index(target)
+        if isinstance(target, str) and not target.isdecimal():
+            raise UnknownName("class", target, self.subject.classes or map(str, range(count)))
+        if not 0 <= int(target) < count:
+            raise UsageError(f"class {target}: {self.graph.name} has the classes 0 to {count - 1}")
+        return int(target)
+
+    def class_name(self, index: int) -> str:
+        return self.subject.classes[index] if len(self.subject.classes) == len(self.logits) else f"class {index}"
+
+    def objective(self, values: Mapping[str, Tensor], target: int, loss: bool) -> Tensor:
+        """The number whose gradient is asked for: the logit of `target`, or the cross-entropy for it as the label."""
+        logits = values[self.scores][0]
+        return -torch.log_softmax(logits, 0)[target] if loss else logits[target]
+
+    def gradients(self, target: int, *, loss: bool = False) -> dict[str, np.ndarray]:
+        """The gradient of `objective` with respect to every activation and every weight, by name; one backward pass."""
+        parameters = dict(self._module.named_parameters())
+        goal = self.objective(self._tensors, target, loss)
+        wanted = [*self._tensors.values(), *parameters.values()]
+        found = torch.autograd.grad(goal, wanted, retain_graph=True, allow_unused=True)
+        activations = found[: len(self._tensors)]
+        gradients = {
+            name: (torch.zeros_like(tensor) if g is None else g)[0].numpy()
+            for (name, tensor), g in zip(self._tensors.items(), activations, strict=True)
+        }
+        weights = zip(parameters.items(), found[len(self._tensors) :], strict=True)
+        return gradients | {
+            name: (torch.zeros_like(value) if g is None else g).detach().numpy() for (name, value), g in weights
+        }
+
+    def probe(self, name: str, index: tuple[int, ...], by: float, target: int, *, loss: bool = False) -> float:
+        """`objective` in float64 with one activation, or one weight, moved by `by`."""
+        exact = self._exact
+        parameters = dict(exact.named_parameters())
+        x = torch.from_numpy(self.x.astype(np.float64))[None]
+        with torch.no_grad():
+            if name in parameters:
+                parameters[name][index] += by
+                values = _Moved(exact, None, index, by).run(x)
+                parameters[name][index] -= by
+            else:
+                moved = dict(zip([INPUT, *self._names], self._fx_nodes, strict=True))[name]
+                values = _Moved(exact, moved, index, by).run(x)
+            return float(self.objective(dict(zip(self._names, _as_tuple(values), strict=True)), target, loss))
+
+    @cached_property
+    def _exact(self) -> fx.GraphModule:
+        return copy.deepcopy(self._module).double()
+
+    @property
+    def _fx_nodes(self) -> list[fx.Node]:
+        """The steps of the module that give the input and each node's value."""
+        steps = list(self._exact.graph.nodes)
+        results = steps[-1].args[0]
+        return [steps[0], *(results if isinstance(results, tuple) else (results,))]
+
+
+class _Moved(fx.Interpreter):
+    """Runs a module with one value of one step's result moved."""
+
+    def __init__(self, module: fx.GraphModule, step: fx.Node | None, index: tuple[int, ...], by: float) -> None:
+        super().__init__(module)
+        self.step, self.index, self.by = step, index, by
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if n is self.step:
+            result = result.clone()
+            result[(0, *self.index)] += self.by
+        return result
+
+
+def _drawn(x: np.ndarray) -> np.ndarray:
+    """An input that is no picture, drawn from its least to its most: the first channel in grey, or three as colours."""
+    if x.ndim != 3:
+        return np.zeros((1, 1, 3), np.uint8)
+    shown = x if len(x) == 3 else np.repeat(x[:1], 3, 0)
+    low, high = float(shown.min()), float(shown.max())
+    return np.rint(255 * (shown - low) / ((high - low) or 1)).astype(np.uint8).transpose(1, 2, 0)
+
+
+def _as_tuple(values: Any) -> tuple[Tensor, ...]:
+    return values if isinstance(values, tuple) else (values,)
