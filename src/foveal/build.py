@@ -37,6 +37,25 @@ def build(graph: Graph, weights: Mapping[str, np.ndarray] | None = None) -> fx.G
     GraphError : an `Opaque` node.
     WeightsError : a missing, unknown or misshapen array.
     """
+    if weights is None:
+        return _assembled(graph)
+    module = unfilled(graph)
+    for name, counter in module.named_buffers():  # what `weights` do not have
+        if name.endswith("num_batches_tracked"):
+            counter.zero_()
+    load(module, weights)
+    return module
+
+
+def unfilled(graph: Graph) -> fx.GraphModule:
+    """`graph` built, its tensors allocated but not filled, for who fills them: no time goes into an initialisation."""
+    with torch.device("meta"):
+        module = _assembled(graph)
+    return module.to_empty(device="cpu")
+
+
+def _assembled(graph: Graph) -> fx.GraphModule:
+    """The module of `graph`, its tensors as PyTorch's layers begin them."""
     holder = fx.GraphModule(nn.Module(), fx.Graph())
     traced = fx.Graph()
     tracer = fx.proxy.GraphAppendingTracer(traced)
@@ -59,8 +78,6 @@ def build(graph: Graph, weights: Mapping[str, np.ndarray] | None = None) -> fx.G
     traced.output(results[0] if len(results) == 1 else results)
     module = fx.GraphModule(holder, traced, class_name="Network")
     module.meta["foveal"] = graph
-    if weights is not None:
-        load(module, weights)
     return module
 
 

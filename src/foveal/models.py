@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from foveal.build import build
+from foveal.build import unfilled
 from foveal.checkpoints import load_file, load_pretrained
 from foveal.errors import UsageError, WeightsError
 from foveal.fetching import Progress
@@ -60,21 +60,14 @@ def create_model(
     graph = create_graph(name, num_classes=num_classes, in_channels=in_channels, input_shape=input_shape, head=head)
     init = find_model(name).init
     if weights is None:
-        module = _unfilled(graph)
+        module = unfilled(graph)
         initialize(module, init, seed)
         return module
     arrays = _fitted(graph, _read(weights, graph, num_classes, progress), num_classes)
-    module = _unfilled(graph)
+    module = unfilled(graph)
     initialize(module, init, seed, only=module.state_dict().keys() - arrays.keys())
     module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()}, strict=False)
     return module
-
-
-def _unfilled(graph: Graph) -> fx.GraphModule:
-    """`graph` built, its tensors allocated but not filled."""
-    with torch.device("meta"):
-        module = build(graph)
-    return module.to_empty(device="cpu")
 
 
 def _read(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.contracts.op_cases import CASES, Case
 
+from contracts.op_cases import CASES, Case
 from foveal import ops
 from foveal.ops import Op
 from foveal.reference import OPS

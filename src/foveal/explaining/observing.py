@@ -138,7 +138,7 @@ class Observed:
     def scores(self) -> str:
         """The node of the logits: a softmax at the end is taken off."""
         last = self.graph.by_name[self.graph.outputs[0]]
-        name = last.inputs[0] if type(last.op).__name__ == "Softmax" else last.name
+        name = last.inputs[0] if type(last.op).__name__ in ("Softmax", "LogSoftmax") else last.name
         if len(self.graph.shapes[name]) != 1:
             raise UsageError(f"{name} gives a map, not one number a class; there is no logit to start from")
         return name
