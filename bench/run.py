@@ -30,6 +30,7 @@ def main() -> None:
         else:
             print(f"no peers' environment at {PEERS_PYTHON}: against_fastai.py left out (see bench/README.md)")
     _run("memory.py")
+    _run("one_unit.py")
     _run("zoo_run.py")
     if PEERS_PYTHON.exists():
         _run("against_counters.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,36 +44,55 @@ class Gradient:
 
     Attributes
     ----------
-    name : of the value, ``"conv1[5,10,12]"`` or ``"conv1.weight[4,0,1,2]"``.
-    at : the value itself.
+    seen : the pass that it is a gradient of.
+    of, index : the value: a node or a weight, and where in it.
     terms : for an activation, the places it went to, ``gradient there x slope``; for a weight, the positions it was
         used at, ``gradient there x input``. The largest first.
     factors : of each term, those two numbers.
     places : of each term, the node and the index where the gradient was.
     shut : gates and windows that read the value and let nothing through: not open, or won by another value.
     autograd : what PyTorch's backward pass says, float32.
-    left, right : the difference quotients of the goal in float64, the value moved down and up by `STEP`.
     """
 
+    seen: Observed
     goal: Goal
-    name: str
-    at: float
+    of: str
+    index: Index
     terms: tuple[Term, ...]
     factors: tuple[tuple[float, float], ...]
     places: tuple[tuple[str, Index], ...]
     shut: tuple[str, ...]
     autograd: float
-    left: float
-    right: float
+
+    @property
+    def name(self) -> str:
+        """``"conv1[5,10,12]"`` or ``"conv1.weight[4,0,1,2]"``."""
+        return unit_name(self.of, self.index)
+
+    @property
+    def at(self) -> float:
+        """The value itself."""
+        values = self.seen.values if self.of in self.seen.values else self.seen.subject.weights
+        return float(values[self.of][self.index])
 
     @property
     def value(self) -> float:
         return sum(term.value for term in self.terms)
 
+    @cached_property
+    def quotients(self) -> tuple[float, float]:
+        """The goal's difference quotients, the value moved down and up by `STEP`: three passes in float64."""
+        goal = self.goal
+        low, middle, high = (
+            self.seen.probe(self.of, self.index, by, goal.target, loss=goal.loss) for by in (-STEP, 0.0, STEP)
+        )
+        return (middle - low) / STEP, (high - middle) / STEP
+
     @property
     def kink(self) -> bool:
         """Whether a gate or a winner changes within `STEP`: there the finite difference is no oracle."""
-        return abs(self.left - self.right) > 1e-6 + 1e-2 * max(abs(self.left), abs(self.right))
+        left, right = self.quotients
+        return abs(left - right) > 1e-6 + 1e-2 * max(abs(left), abs(right))
 
     def __str__(self) -> str:
         from foveal.explaining.gradient_text import gradient_lines
@@ -87,7 +107,7 @@ class Gradient:
             "at": self.at,
             "gradient": self.value,
             "autograd": self.autograd,
-            "finite_difference": None if self.kink else (self.left + self.right) / 2,
+            "finite_difference": None if self.kink else sum(self.quotients) / 2,
             "crosses_a_kink": self.kink,
             "shut": list(self.shut),
             "terms": [
@@ -114,8 +134,7 @@ def backward(
     gradients = seen.gradients(goal.target, loss=loss)
     found = list(_went_to(seen, node, index, goal, gradients))
     shut = tuple(unit_name(*place) for place in _read_in_vain(seen, node, index, {each.place for each in found}))
-    at, autograd = float(seen.values[node][index]), float(gradients[node][index])
-    return _gradient(goal, unit_name(node, index), at, found, shut, autograd, _differences(seen, node, index, goal))
+    return _gradient(seen, goal, node, index, found, shut, float(gradients[node][index]))
 
 
 def weight_gradient(
@@ -144,8 +163,7 @@ def weight_gradient(
     owner, _, key = tensor.rpartition(".")
     users = [node for node in seen.graph.nodes if owner in (node.name, node.weights_of)]
     found = [each for node in users for each in _used_at(seen, node, key, index, gradients[node.name])]
-    at, autograd = float(seen.subject.weights[tensor][index]), float(gradients[tensor][index])
-    return _gradient(goal, unit_name(tensor, index), at, found, (), autograd, _differences(seen, tensor, index, goal))
+    return _gradient(seen, goal, tensor, index, found, (), float(gradients[tensor][index]))
 
 
 @dataclass(frozen=True)
@@ -189,7 +207,7 @@ class _Found:
         return Term(self.what or unit_name(*self.place), self.gradient * self.slope)
 
 
-_GATES = (ops.Relu, ops.Relu6, ops.MaxPool, ops.GlobalMaxPool, ops.MedianPool)
+_GATES = (ops.Relu, ops.Relu6, ops.MaxPool, ops.GlobalMaxPool, ops.MedianPool, ops.Maxout)
 
 
 def _goal(seen: Observed, target: int | str | None, loss: bool) -> Goal:
@@ -198,18 +216,12 @@ def _goal(seen: Observed, target: int | str | None, loss: bool) -> Goal:
 
 
 def _gradient(
-    goal: Goal,
-    name: str,
-    at: float,
-    found: list[_Found],
-    shut: tuple[str, ...],
-    autograd: float,
-    quotients: tuple[float, float],
+    seen: Observed, goal: Goal, of: str, index: Index, found: list[_Found], shut: tuple[str, ...], autograd: float
 ) -> Gradient:
     rows = sorted(found, key=lambda each: -abs(each.gradient * each.slope))
     factors = tuple((each.gradient, each.slope) for each in rows)
     terms, places = tuple(each.term for each in rows), tuple(each.place for each in rows)
-    return Gradient(goal, name, at, terms, factors, places, shut, autograd, *quotients)
+    return Gradient(seen, goal, of, index, terms, factors, places, shut, autograd)
 
 
 def _went_to(seen: Observed, name: str, index: Index, goal: Goal, gradients: dict[str, np.ndarray]) -> Iterator[_Found]:
@@ -278,8 +290,3 @@ def _met(
     if isinstance(op, ops.ConvTranspose) and key == "weight":
         channel += index[0] // (xs[0].shape[0] // op.groups) * (op.out_channels // op.groups)
     return y[0, channel], channel
-
-
-def _differences(seen: Observed, name: str, index: Index, goal: Goal) -> tuple[float, float]:
-    low, middle, high = (seen.probe(name, index, by, goal.target, loss=goal.loss) for by in (-STEP, 0.0, STEP))
-    return (middle - low) / STEP, (high - middle) / STEP

@@ -33,8 +33,7 @@ def gradient_lines(gradient: Gradient, shown: int = SHOWN) -> Iterator[str]:
     if gradient.kink:
         yield f"finite difference: not valid here, a gate or a winner changes within {STEP:g}"
     else:
-        middle = (gradient.left + gradient.right) / 2
-        yield f"finite difference over {STEP:g} both ways: {number(middle)}"
+        yield f"finite difference over {STEP:g} both ways: {number(sum(gradient.quotients) / 2)}"
 
 
 def _turned(gradient: Gradient) -> Iterator[str]:

@@ -20,7 +20,7 @@ from foveal.reference.units import Index, cut
 _FOLLOWING = (
     ops.BatchNorm, ops.Scale, ops.Offset, ops.Factor, ops.LocalResponseNorm, ops.Relu, ops.Relu6, ops.LeakyRelu,
     ops.PRelu, ops.Elu, ops.Selu, ops.Gelu, ops.Silu, ops.Mish, ops.Softplus, ops.Hardsigmoid, ops.Hardswish,
-    ops.Sigmoid, ops.Tanh, ops.MaxPool,
+    ops.Sigmoid, ops.Tanh, ops.Maxout, ops.MaxPool,
 )  # fmt: skip
 """What comes after a layer and belongs to its story."""
 

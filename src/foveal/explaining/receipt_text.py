@@ -73,7 +73,7 @@ def _sizes(cells: np.ndarray) -> str:
 
 def _arithmetic(receipt: Receipt, shown: int) -> Iterator[str]:
     unit = receipt.unit
-    if isinstance(receipt.op, (ops.Softmax, ops.Rbf)):
+    if isinstance(receipt.op, (ops.Softmax, ops.LogSoftmax, ops.Rbf, ops.LpPool)):
         yield in_a_line(receipt)
         yield from listed(_shares(receipt), shown)
     elif type(receipt.op) in _LINES or not unit.affine:
@@ -115,10 +115,12 @@ def times(grids: Sequence[np.ndarray], inside: np.ndarray | None = None) -> Iter
 
 
 def _shares(receipt: Receipt) -> list[Term]:
-    """What each value adds to a softmax's denominator, in parts of it; or to a sum of squares."""
+    """What each value adds to a softmax's denominator, in parts of it; or to a sum of squares or other powers."""
     x, cells = receipt.unit.patches[0].ravel(), receipt.unit.cells[0].ravel()
     if isinstance(receipt.op, ops.Rbf):
         parts = (x - receipt.unit.arrays["weight"].ravel()) ** 2
+    elif isinstance(receipt.op, ops.LpPool):
+        parts = np.abs(x) ** receipt.op.p
     else:
         parts = np.exp(x - x.max())
         parts /= parts.sum()
@@ -201,6 +203,20 @@ def _softmax(receipt: Receipt) -> str:
     return f"{own} out of the sum of {count:,} exponentials = {number(receipt.value)}; their shares:"
 
 
+def _log_softmax(receipt: Receipt) -> str:
+    x, count = receipt.unit.patches[0], receipt.unit.patches[0].size
+    below = number(float(np.log(np.exp(x - x.max()).sum()) + x.max()))
+    line = f"{number(_only(receipt))} - {below} = {number(receipt.value)}"
+    return f"{line}, after the minus the logarithm of the sum of {count:,} exponentials; their shares:"
+
+
+def _norm(receipt: Receipt) -> str:
+    assert isinstance(receipt.op, ops.LpPool)
+    total, p = number(float((np.abs(receipt.unit.patches[0]) ** receipt.op.p).sum())), f"{receipt.op.p:g}"
+    line = f"{total} ** (1/{p}) = {number(receipt.value)}"
+    return f"{line}, the root of the sum of {receipt.unit.patches[0].size:,} values to the power of {p}:"
+
+
 def _distance(receipt: Receipt) -> str:
     return f"the sum of {receipt.unit.patches[0].size:,} squared differences = {number(receipt.value)}:"
 
@@ -215,7 +231,7 @@ def _word(op: Op) -> str:
 
 _LINES: dict[type[Op], Callable[[Receipt], str]] = {
     **dict.fromkeys((ops.Relu, ops.Relu6, ops.LeakyRelu, ops.PRelu), _gate),
-    **dict.fromkeys((ops.MaxPool, ops.GlobalMaxPool), _winner),
+    **dict.fromkeys((ops.MaxPool, ops.GlobalMaxPool, ops.Maxout), _winner),
     ops.MedianPool: _middle,
     **dict.fromkeys(
         (
@@ -230,5 +246,7 @@ _LINES: dict[type[Op], Callable[[Receipt], str]] = {
     ops.Multiply: _product,
     **dict.fromkeys((ops.Factor, ops.Scale, ops.Offset), _straight),
     ops.Softmax: _softmax,
+    ops.LogSoftmax: _log_softmax,
+    ops.LpPool: _norm,
     ops.Rbf: _distance,
 }  # fmt: skip
