@@ -79,8 +79,9 @@ class LpPool(nn.Module):
         self.op = op
 
     def forward(self, x: Tensor) -> Tensor:
-        cells = _windows(self.op, F.pad(x, _flat(self.op.sides(tuple(x.shape[1:])))))
-        norms: Tensor = torch.linalg.vector_norm(cells, self.op.p, -1)
+        sides = _flat(self.op.sides(tuple(x.shape[1:])))
+        cells = _windows(self.op, F.pad(x, sides) if any(sides) else x)  # padding copies, even of nothing
+        norms: Tensor = torch.linalg.vector_norm(cells, self.op.p, tuple(range(x.ndim, cells.ndim)))
         return norms
 
 
@@ -104,7 +105,7 @@ class Median(nn.Module):
         self.op = op
 
     def forward(self, x: Tensor) -> Tensor:
-        cells = _windows(self.op, x).sort(-1).values
+        cells = _windows(self.op, x).flatten(x.ndim).sort(-1).values
         middle = cells.shape[-1] // 2
         return (cells[..., middle] + cells[..., -1 - middle]) / 2
 
@@ -185,16 +186,17 @@ class PadChannels(nn.Module):
 
 
 def _windows(op: ops.AvgPool | ops.LpPool | ops.MedianPool, x: Tensor) -> Tensor:
-    """(batch, C, positions..., cells): each window's cells in one row, in reading order."""
+    """Every window as a view, (batch, C, positions..., cells...)."""
     rank = x.ndim - 2
     sizes = [per_axis(size, rank) for size in (op.kernel_size, op.stride or op.kernel_size, getattr(op, "dilation", 1))]
     for axis, (kernel, stride, dilation) in enumerate(zip(*sizes, strict=True), start=2):
         x = x.unfold(axis, window(kernel, dilation), stride)[..., ::dilation]
-    return x.flatten(-rank)
+    return x
 
 
 def _window_means(op: ops.AvgPool, x: Tensor) -> Tensor:
-    return _windows(op, x).mean(-1)
+    cells = _windows(op, x)
+    return cells.mean(tuple(range(x.ndim, cells.ndim)))
 
 
 def _stride(op: ops.Conv | ops.MaxPool | ops.AvgPool) -> Size:

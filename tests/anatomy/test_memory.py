@@ -26,6 +26,7 @@ from foveal.ops import (
     Maxout,
     MaxPool,
     Offset,
+    Op,
     PadChannels,
     Rbf,
     Relu,
@@ -85,19 +86,23 @@ def test_what_early_networks_keep_for_backward(tmp_path: Path) -> None:
     assert training(net.graph(), 16, "sgd").peak == pytest.approx(allocated(step, tmp_path), rel=0.08)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_what_winners_and_norms_keep_for_backward(tmp_path: Path) -> None:
-    net = Builder("winners")
-    x = net(Maxout(2), net(Conv(64, 3), net.input(1, 32, 32)))
-    x = net(LpPool(2), net(MaxPool(2, 1, dilation=2), x))
-    net(LogSoftmax(), net(Conv(64, 1), x))
-    module = build(net.graph()).train()
+@pytest.mark.parametrize(
+    "op", [MaxPool(2, 1, dilation=2), LpPool(2), LpPool(3, 1, p=3), Maxout(2), LogSoftmax(), AvgPool(2)], ids=str
+)
+def test_what_is_kept_for_backward_is_what_autograd_saves(op: Op) -> None:
+    net = Builder("kept")
+    net(op, net(Tanh(), net.input(4, 9, 8)), name="op")
+    found: dict[int, int] = {}
 
-    def step() -> None:
-        module(torch.ones(16, 1, 32, 32)).square().mean().backward()
+    def note(x: torch.Tensor) -> torch.Tensor:
+        found[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
 
-    step()
-    assert training(net.graph(), 16, "sgd").peak == pytest.approx(allocated(step, tmp_path), rel=0.08)
+    x = torch.ones(16, 4, 9, 8, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        y = build(net.graph())(x)
+    assert training(net.graph(), 16).saved == sum(found.values())
+    assert y.requires_grad
 
 
 def chain() -> Graph:

@@ -122,6 +122,8 @@ def test_pooling_with_gaps_as_wide_as_the_map() -> None:
     """Windows that begin in the padding reach the map as long as no gap swallows it."""
     assert ops.AvgPool(3, 1, "same", dilation=8).output_shape((3, 7, 7)) == (3, 7, 7)
     assert ops.MaxPool(3, 1, "same", dilation=2).output_shape((3, 1, 1)) == (3, 1, 1)
+    vast = 10**11
+    assert ops.MaxPool(vast, 1, vast // 2, dilation=2).output_shape((1, 2 * vast)) == (1, 10**11 + 2)
 
 
 def test_a_field_that_is_new_has_its_default_in_older_files() -> None:

@@ -39,6 +39,7 @@ HARMLESS = {
     "prelu: x > 0 -> x >= 0": "the same at 0",
     "prelu_backward: x > 0 -> x >= 0": "the weight's: the same at 0",
     "softmax: x - x.max(1, keepdims=True) -> x + x.max(1, keepdims=True)": "cancels, until it overflows",
+    "log_softmax: x - x.max(1, keepdims=True) -> x + x.max(1, keepdims=True)": "cancels, until it overflows",
     "_normal: 1 -> 0": "the guard against one value a channel, which has its own test among the refusals",
 }
 MORE = {ops.PixelShuffle: [(ops.PixelShuffle(3), ((18, 2, 1),))]}

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from foveal import ops
 from foveal.anatomy.rows import FLOAT32
+from foveal.anatomy.warnings import WINDOWED, Windowed
 from foveal.fields import Field, Lattice
 from foveal.graph import Graph, Node
 from foveal.shapes import Shape, per_axis, resolve_padding, window
 
-_Windowed = ops.Conv | ops.MaxPool | ops.AvgPool | ops.LpPool | ops.MedianPool
-_WINDOWED = (ops.Conv, ops.MaxPool, ops.AvgPool, ops.LpPool, ops.MedianPool)
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -47,7 +46,7 @@ def explain(graph: Graph, node: Node, seen: Mapping[str, Field]) -> list[Formula
 
 
 def _shape(op: ops.Op, xs: tuple[Shape, ...], y: Shape) -> Iterator[Formula]:
-    if isinstance(op, _WINDOWED):
+    if isinstance(op, WINDOWED):
         yield from _each_axis(list(_slid(op, xs[0], y)))
     elif isinstance(op, ops.ConvTranspose):
         yield from _each_axis(list(_spread(op, xs[0], y)))
@@ -64,7 +63,7 @@ def _shape(op: ops.Op, xs: tuple[Shape, ...], y: Shape) -> Iterator[Formula]:
         yield from _each_axis([(f"{n} x {by}", m) for n, by, m in zip(xs[0][1:], scales, y[1:], strict=True)])
 
 
-def _slid(op: _Windowed, x: Shape, y: Shape) -> Iterator[tuple[str, int]]:
+def _slid(op: Windowed, x: Shape, y: Shape) -> Iterator[tuple[str, int]]:
     rank = len(x) - 1
     kernels, strides = per_axis(op.kernel_size, rank), per_axis(op.stride or op.kernel_size, rank)
     dilations = per_axis(getattr(op, "dilation", 1), rank)
@@ -174,7 +173,7 @@ def _work(op: ops.Op, xs: tuple[Shape, ...], y: Shape) -> Iterator[Formula]:
 
 def _sight(op: ops.Op, xs: tuple[Shape, ...], fields: tuple[Field, ...]) -> Iterator[Formula]:
     """How the lattice widens, along the first axis on which it is one (and each that differs)."""
-    if not isinstance(op, _WINDOWED):
+    if not isinstance(op, WINDOWED):
         return
     x = xs[0]
     rank = len(x) - 1

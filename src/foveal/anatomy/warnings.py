@@ -14,7 +14,7 @@ from foveal.shapes import Shape, per_axis, resolve_padding, text, window
 from foveal.text import plural, printable
 
 Windowed = ops.Conv | ops.MaxPool | ops.AvgPool | ops.LpPool | ops.MedianPool
-_WINDOWED = (ops.Conv, ops.MaxPool, ops.AvgPool, ops.LpPool, ops.MedianPool)
+WINDOWED = (ops.Conv, ops.MaxPool, ops.AvgPool, ops.LpPool, ops.MedianPool)
 _AXES = {1: ("positions",), 2: ("rows", "columns"), 3: ("planes", "rows", "columns")}
 _MOST = 0.5  # share of all parameters that is worth a remark
 
@@ -64,7 +64,7 @@ def find_warnings(graph: Graph, seen: Mapping[str, Field]) -> list[Warning]:
 
 def _unread_cells(name: str, shape: Shape, readers: list[Node]) -> Iterator[Warning]:
     """Cells at the end of an axis, or between windows, that no reader's window covers."""
-    windows = [node.op for node in readers if isinstance(node.op, _WINDOWED)]
+    windows = [node.op for node in readers if isinstance(node.op, WINDOWED)]
     if not windows or len(windows) < len(readers):
         return
     tails: dict[tuple[int, int], list[str]] = {}

@@ -39,8 +39,7 @@ class _Window(Op):
         sizes = (per_axis(size, rank) for size in (self.kernel_size, stride, self.dilation))
         for n, m, kernel, step, dilation, sides in zip(x[1:], outputs, *sizes, padding, strict=True):
             span = window(kernel, dilation)
-            ahead = range(min(m, -(-sides[0] // step), n + 1))  # windows that begin in the padding, until they repeat
-            if max(sides) >= span or any((p * step - sides[0]) % dilation >= n for p in ahead):
+            if max(sides) >= span or _misses(n, m, step, dilation, sides[0]):
                 raise ShapeError(
                     f"padding {max(sides)} under a pooling window of {span} leaves windows with no input cell"
                 )
@@ -206,6 +205,12 @@ class Maxout(Op):
 def _binned_cells(cells: int, outputs: int) -> int:
     """How many cells the bins of one axis read in all: a bound that falls inside a cell puts it into two bins."""
     return cells + outputs - math.gcd(cells, outputs)
+
+
+def _misses(cells: int, windows: int, stride: int, dilation: int, before: int) -> bool:
+    """Whether one of the windows that begin in the padding has all cells of the map in one of its gaps."""
+    starts = range(min(windows, -(-before // stride), cells + 1))  # of so many, one misses or they repeat
+    return dilation > cells and any((p * stride - before) % dilation >= cells for p in starts)
 
 
 def _cells(pool: _Window | MedianPool, x: Shape) -> int:

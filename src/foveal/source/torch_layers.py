@@ -301,7 +301,7 @@ class DilatedAvgPool(nn.Module):
     def means(self, x: Tensor) -> Tensor:
         for axis, (kernel, stride, dilation) in enumerate(self.windows, start=2):
             x = x.unfold(axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
-        return x.flatten(-len(self.windows)).mean(-1)
+        return x.mean(tuple(range(-len(self.windows), 0)))
 
     def forward(self, x: Tensor) -> Tensor:
         ones = F.pad(torch.ones_like(x[:1, :1]), self.counted, value=1.0)
@@ -328,7 +328,8 @@ class LpPool(nn.Module):
         x = F.pad(x, self.sides)
         for axis, (kernel, stride, dilation) in enumerate(self.windows, start=2):
             x = x.unfold(axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
-        return torch.linalg.vector_norm(x.flatten(-len(self.windows)), self.p, -1)
+        cells = tuple(range(-len(self.windows), 0))
+        return torch.linalg.vector_norm(x, self.p, cells)
 ''',
     "Maxout": '''
 class Maxout(nn.Module):
