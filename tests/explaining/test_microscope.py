@@ -242,6 +242,45 @@ def test_bad_pictures_classes_and_weights() -> None:
             parse_unit(bad)
 
 
+def test_numbers_that_are_none_and_indices_that_are_none() -> None:
+    one = seen("plain")
+    with pytest.raises(DataError, match="the input holds values that are no numbers"):
+        one.subject.read(np.full((3, 12, 12), np.nan, np.float32))
+    tensor = torch.from_numpy(one.x)
+    assert np.array_equal(one.subject.read(tensor)[0], one.x)
+    for index in (3, ("a",), (1.5, 0, 0)):
+        with pytest.raises(UsageError, match="expected whole numbers"):
+            open_unit(one, None, "conv1", index)
+
+
+def test_gates_are_open_shut_or_full() -> None:
+    one = observe(build(foveal.parse("3 > relu6 > dense 2")), np.array([7.0, -1.0, 2.0], np.float32))
+    said = [str(open_unit(one, None, "relu61", (i,))).splitlines()[1] for i in range(3)]
+    assert [line.split(": ")[1].split(",")[0] for line in said] == ["full", "shut", "open"]
+
+
+def test_a_way_goes_round_what_ends_in_a_bias() -> None:
+    """The strongest feature is all bias; the way to the pixel leads through the other."""
+    graph = foveal.parse("2 > dense 2 relu > dense 1")
+    weights = {
+        "dense1.weight": np.array([[0, 0], [1, 0]], np.float32), "dense1.bias": np.array([9, 0], np.float32),
+        "dense2.weight": np.array([[1, 1]], np.float32), "dense2.bias": np.zeros(1, np.float32),
+    }  # fmt: skip
+    way = follow(observe(Subject(graph, weights), np.array([2.0, 5.0], np.float32)), "dense2", (0,))
+    assert way.pixel == (0,)
+    assert way.share == pytest.approx(2 / 11)
+    shut = follow(observe(Subject(graph, weights), np.array([-2.0, 5.0], np.float32)), "dense2", (0,))
+    assert shut.pixel is None
+    assert "the way ends" in str(shut)
+
+
+def test_terms_of_zero_are_not_listed() -> None:
+    one = observe(build(foveal.parse("12 > relu > dense 2")), np.array([1.0, -1.0] * 6, np.float32))
+    lines = str(open_unit(one, None, "dense1", (0,))).splitlines()
+    assert sum(line.startswith("  relu1[") for line in lines) == 6
+    assert any(line.split() == ["6", "more", "+0"] for line in lines)
+
+
 def test_a_network_without_weights_is_named() -> None:
     graph: Graph = create_graph("lenet5")
     with pytest.raises(

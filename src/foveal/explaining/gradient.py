@@ -22,7 +22,7 @@ from foveal.reference.units import Index
 from foveal.reference.updates import RULES
 from foveal.shapes import resolve_padding
 
-STEP = 1e-5
+STEP = 1e-6
 """How far a value is moved, both ways, for the finite difference in float64."""
 
 
@@ -51,7 +51,7 @@ class Gradient:
     factors : of each term, those two numbers.
     places : of each term, the node and the index where the gradient was.
     shut : gates and windows that read the value and let nothing through: not open, or won by another value.
-    autograd : what PyTorch's backward pass says, float32.
+    autograd : what PyTorch's backward pass says, in float64 as all of this.
     """
 
     seen: Observed
@@ -92,7 +92,8 @@ class Gradient:
     def kink(self) -> bool:
         """Whether a gate or a winner changes within `STEP`: there the finite difference is no oracle."""
         left, right = self.quotients
-        return abs(left - right) > 1e-6 + 1e-2 * max(abs(left), abs(right))
+        bend, miss = abs(left - right), abs((left + right) / 2 - self.autograd)
+        return bend > 1e-8 + 1e-2 * max(abs(left), abs(right)) or miss > 1e-8 + 1e-3 * abs(self.autograd)
 
     def __str__(self) -> str:
         from foveal.explaining.gradient_text import gradient_lines
@@ -130,7 +131,7 @@ def backward(
     ------
     UnknownName, GraphError, UsageError : no such node, unit or class; a network without logits.
     """
-    index, goal = check_unit(seen.graph, node, index), _goal(seen, target, loss)
+    index, goal, seen = check_unit(seen.graph, node, index), _goal(seen, target, loss), seen.exact
     gradients = seen.gradients(goal.target, loss=loss)
     found = list(_went_to(seen, node, index, goal, gradients))
     shut = tuple(unit_name(*place) for place in _read_in_vain(seen, node, index, {each.place for each in found}))
@@ -150,7 +151,7 @@ def weight_gradient(
     ------
     UnknownName, GraphError : no such weight, an index outside. Others as `backward`.
     """
-    goal, tensors = _goal(seen, target, loss), seen.graph.parameters()
+    goal, tensors, seen = _goal(seen, target, loss), seen.graph.parameters(), seen.exact
     tensor = weight if weight in tensors else f"{weight}.weight"
     if tensor not in tensors:
         raise UnknownName("weight", weight, tensors)

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foveal.explaining.gradient import STEP, Gradient, Step
-from foveal.explaining.receipt_text import SHOWN, number, plus, times
+from foveal.explaining.receipt_text import SHOWN, number, parted, plus, times
+from foveal.ops import Conv, ConvTranspose
 from foveal.text import plural
 
 if TYPE_CHECKING:
     from foveal.explaining.path import Path
 
 
+DELTA = {"adagrad": 1e-10, "rmsprop": 1e-8, "adam": 1e-8}
+"""What keeps the rules of `foveal.reference.updates` from dividing by 0."""
+
+
 def gradient_lines(gradient: Gradient, shown: int = SHOWN) -> Iterator[str]:
     """The terms, their sum, PyTorch's answer and the finite difference."""
     yield f"gradient of {gradient.goal} to {gradient.name} (now {number(gradient.at)})"
-    wide = max((len(term.what) for term in gradient.terms[:shown]), default=0)
-    for term, (g, slope) in list(zip(gradient.terms, gradient.factors, strict=True))[:shown]:
+    told, rest = parted(gradient.terms, shown)
+    wide = max((len(term.what) for term in told), default=0)
+    for term, (g, slope) in zip(told, gradient.factors, strict=False):
         yield f"  {term.what:{wide}}  {number(g)} x {number(slope)} = {term.value:+.7g}"
-    if rest := gradient.terms[shown:]:
+    if rest:
         yield f"  {f'{len(rest):,} more':{wide}}  {sum(term.value for term in rest):+.7g}"
     yield from _turned(gradient)
     if gradient.shut:
@@ -37,21 +43,30 @@ def gradient_lines(gradient: Gradient, shown: int = SHOWN) -> Iterator[str]:
 
 
 def _turned(gradient: Gradient) -> Iterator[str]:
-    """Where a filter read the value at several positions: their gradients times the filter, met in reversed order."""
+    if found := turned(gradient):
+        name, met, filters = found
+        yield f"{name}, the gradients there times the filter turned by 180 degrees:"
+        yield from times([met, filters, met * filters])
+
+
+def turned(gradient: Gradient) -> tuple[str, np.ndarray, np.ndarray] | None:
+    """Where a filter read the value at several positions: which, the gradients there, and the filter as they met it,
+    in reversed order; of the output channel that adds most.
+    """
     patches: dict[tuple[str, int], dict[tuple[int, ...], tuple[float, float]]] = {}
     for (node, place), factors in zip(gradient.places, gradient.factors, strict=True):
-        if len(place) == 3:
+        if len(place) == 3 and isinstance(gradient.seen.graph.by_name[node].op, (Conv, ConvTranspose)):
             patches.setdefault((node, place[0]), {})[place[1:]] = factors
     sums = {name: abs(sum(g * slope for g, slope in patch.values())) for name, patch in patches.items()}
-    if not sums or ".weight[" in gradient.name:
-        return
+    if not sums or gradient.of not in gradient.seen.values:
+        return None
     node, channel = max(sums, key=lambda name: sums[name])
     patch = patches[node, channel]
     rows, columns = (sorted({place[axis] for place in patch}) for axis in (0, 1))
-    if 1 < len(patch) == len(rows) * len(columns) <= 121:
-        met, filters = (np.array([[patch[y, x][i] for x in columns] for y in rows]) for i in (0, 1))
-        yield f"{node}[{channel}], the gradients there times the filter turned by 180 degrees:"
-        yield from times([met, filters, met * filters])
+    if not 1 < len(patch) == len(rows) * len(columns) <= 121:
+        return None
+    met, filters = (np.array([[patch[y, x][i] for x in columns] for y in rows]) for i in (0, 1))
+    return f"{node}[{channel}]", met, filters
 
 
 def step_lines(step: Step) -> Iterator[str]:
@@ -70,11 +85,11 @@ def step_lines(step: Step) -> Iterator[str]:
             yield f"  {number(w)} + 0.9 x {state['v']} {plus(-lr * g)} = {number(step.after)}   (w + alpha v - lr g)"
         case "adagrad" | "rmsprop":
             yield f"  r = {state['r']}   ({'g^2' if step.rule == 'adagrad' else '0.99 x 0 + 0.01 g^2'})"
-            yield f"  {number(w)} - {lr:g} x {number(g)} / (sqrt r + delta) = {number(step.after)}"
+            yield f"  {number(w)} - {lr:g} x {number(g)} / (sqrt r + {DELTA[step.rule]:g}) = {number(step.after)}"
         case "adam":
-            yield f"  s = 0.1 x {number(g)} = {state['s']};  r = 0.001 x {number(g)}^2 = {state['r']}"
+            yield f"  s = 0.1 x {number(g)} = {state['s']};  r = 0.001 x ({number(g)})^2 = {state['r']}"
             yield f"  corrected at step 1: s' = s / 0.1 = {number(g)}, r' = r / 0.001 = {number(g * g)}"
-            yield f"  {number(w)} - {lr:g} x s' / (sqrt r' + delta) = {number(step.after)}"
+            yield f"  {number(w)} - {lr:g} x s' / (sqrt r' + {DELTA['adam']:g}) = {number(step.after)}"
     yield f"the weight goes {'up' if step.after > w else 'down' if step.after < w else 'nowhere'}, against its gradient"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,12 @@ _FOLLOWING = (
 """What comes after a layer and belongs to its story."""
 
 
-def observe(model: Any, image: Any) -> Observed:
-    """`image` through `model`, to open several numbers of one pass; see `open_unit`."""
-    return Observed(read_subject(model), image)
+def observe(model: Any, image: Any, *, weights: str | os.PathLike[str] | None = None) -> Observed:
+    """`image` through `model`, to open several numbers of one pass; see `open_unit`.
+
+    `weights` : a local .pth or .safetensors file where `model` is the name of a network.
+    """
+    return Observed(read_subject(model, weights), image)
 
 
 def open_unit(model: Any, image: Any, node: str, index: Index) -> Receipt:
@@ -62,6 +67,8 @@ def receipt(seen: Observed, node: str, index: Index, *, after: bool = True) -> R
 def check_unit(graph: Graph, node: str, index: Index) -> Index:
     """`index` if the node has such a unit; UnknownName, GraphError."""
     shape = graph.shapes[sight.check_node(graph, node)]
+    if not isinstance(index, (tuple, list)) or not all(isinstance(i, Integral) for i in index):
+        raise UsageError(f"{node}: the index {index!r:.80}; expected whole numbers: (5, 10, 12), or (3,) in a row")
     last = unit_name(node, [n - 1 for n in shape])
     if len(index) != len(shape):
         raise GraphError(f"{unit_name(node, index)}: the node has {len(shape)} axes; its units go up to {last}")

@@ -22,6 +22,7 @@ from foveal.data.decode import decode_image
 from foveal.data.preprocess import Preprocessing
 from foveal.errors import DataError, UnknownName, UsageError, WeightsError
 from foveal.graph import INPUT, Graph
+from foveal.published import classes
 from foveal.text import printable
 from foveal.weights import Weights
 
@@ -52,14 +53,18 @@ class Subject:
 
         Parameters
         ----------
-        image : a picture's path, bytes, or pixels uint8 (H, W, 3); or the input itself, floats.
+        image : a picture's path, bytes, or pixels uint8 (H, W, 3); or the input itself, floats, an array or a tensor.
 
         Raises
         ------
         DataError : an array that is neither pixels nor an input, or a picture where the network says nothing of them.
         ImageError : a file that is no picture.
         """
+        if isinstance(image, Tensor):
+            image = image.detach().cpu().numpy()
         if isinstance(image, np.ndarray) and image.shape == self.graph.input_shape and image.dtype.kind == "f":
+            if not np.isfinite(image).all():
+                raise DataError("the input holds values that are no numbers, so no sum can be opened")
             return np.ascontiguousarray(image, np.float32), _drawn(image)
         pixels = image if isinstance(image, np.ndarray) else decode_image(image)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
@@ -74,8 +79,10 @@ class Subject:
         return self.preprocessing(pixels), self.preprocessing.square(pixels)
 
 
-def read_subject(model: Any) -> Subject:
+def read_subject(model: Any, weights: str | os.PathLike[str] | None = None) -> Subject:
     """The network that `model` names or holds: a bundle or its folder, a pretrained zoo name, a module of `build`.
+
+    `weights` : for a zoo name a local .pth or .safetensors file instead of the published weights.
 
     Raises
     ------
@@ -84,13 +91,16 @@ def read_subject(model: Any) -> Subject:
     if isinstance(model, Subject):
         return model
     if isinstance(model, (str, os.PathLike)):
-        model = _named(os.fspath(model))
+        model = _named(os.fspath(model), weights)
+    elif weights is not None:
+        raise UsageError("weights from a file go with the name of a network of the zoo")
     if isinstance(model, Classifier):
         model = model.bundle
     if isinstance(model, Bundle):
         return Subject(model.graph, model.weights, model.preprocessing, model.classes)
     if isinstance(model, fx.GraphModule):
-        return Subject(graph_of(model), weights_of(model))
+        prepared = model.meta.get("preprocessing"), model.meta.get("classes", ())
+        return Subject(graph_of(model), weights_of(model), *prepared)
     if isinstance(model, Subject):
         return model
     raise UsageError(
@@ -98,16 +108,18 @@ def read_subject(model: Any) -> Subject:
     )
 
 
-def _named(name: str) -> Any:
+def _named(name: str, file: str | os.PathLike[str] | None) -> Bundle | Subject:
     folder = Path(name)
-    if folder.is_dir():
+    if folder.is_dir() and file is None:
         return load_bundle(folder if (folder / MAIN).exists() else folder / "bundle")
     if folder.exists() or os.sep in name:
         raise UsageError(f"{printable(name)}: no folder of a bundle; expected one, or the name of a pretrained network")
-    graph, weights, entry = load_pretrained(name)
-    from foveal.published import classes
+    graph, weights, entry = load_pretrained(name, file=None if file is None else Path(file))
+    return Subject(graph, weights, entry.preprocessing, classes() if _is_imagenet(graph) else ())
 
-    return Subject(graph, weights, entry.preprocessing, classes())
+
+def _is_imagenet(graph: Graph) -> bool:
+    return graph.shapes[graph.outputs[0]] == (len(classes()),)
 
 
 class Observed:
@@ -117,18 +129,28 @@ class Observed:
     ----------
     x, picture : the input, float32 without a batch axis; and as a picture, uint8 (H, W, 3).
     values : by the name of each node, and ``"input"``: its activation, without a batch axis.
+
+    Parameters
+    ----------
+    double : compute in float64; gradients are taken there, since in float32 gates near zero sit on the other side.
     """
 
-    def __init__(self, subject: Subject, image: Any) -> None:
+    def __init__(self, subject: Subject, image: Any, *, double: bool = False) -> None:
         self.subject, self.graph = subject, subject.graph
         self.x, self.picture = subject.read(image)
         self._names = [node.name for node in self.graph.nodes]
-        self._module = build(replace(self.graph, outputs=tuple(self._names)), subject.weights).eval()
-        self._input = torch.from_numpy(self.x)[None].requires_grad_()
+        module = build(replace(self.graph, outputs=tuple(self._names)), subject.weights).eval()
+        self._module = module.double() if double else module
+        self._input = torch.from_numpy(self.x.astype(np.float64 if double else np.float32))[None].requires_grad_()
         self._tensors: dict[str, Tensor] = {INPUT: self._input} | dict(
             zip(self._names, _as_tuple(self._module(self._input)), strict=True)
         )
         self.values = {name: tensor.detach()[0].numpy() for name, tensor in self._tensors.items()}
+
+    @cached_property
+    def exact(self) -> Observed:
+        """The same pass in float64."""
+        return self if self.values[INPUT].dtype == np.float64 else Observed(self.subject, self.x, double=True)
 
     @property
     def logits(self) -> np.ndarray:
@@ -181,30 +203,30 @@ class Observed:
         }
 
     def probe(self, name: str, index: tuple[int, ...], by: float, target: int, *, loss: bool = False) -> float:
-        """`objective` in float64 with one activation, or one weight, moved by `by`."""
-        exact = self._exact
-        parameters = dict(exact.named_parameters())
-        x = torch.from_numpy(self.x.astype(np.float64))[None]
+        """`objective` with one activation, or one weight, moved by `by`."""
+        module = self._copy
+        parameters = dict(module.named_parameters())
         with torch.no_grad():
             if name in parameters:
                 parameters[name][index] += by
-                values = _Moved(exact, None, index, by).run(x)
+                values = _Moved(module, None, index, by).run(self._input)
                 parameters[name][index] -= by
             else:
-                moved = dict(zip([INPUT, *self._names], self._fx_nodes, strict=True))[name]
-                values = _Moved(exact, moved, index, by).run(x)
+                moved = dict(zip([INPUT, *self._names], _steps(module), strict=True))[name]
+                values = _Moved(module, moved, index, by).run(self._input)
             return float(self.objective(dict(zip(self._names, _as_tuple(values), strict=True)), target, loss))
 
     @cached_property
-    def _exact(self) -> fx.GraphModule:
-        return copy.deepcopy(self._module).double()
+    def _copy(self) -> fx.GraphModule:
+        """The module again: the weights of the first must stay as they were for its gradients."""
+        return copy.deepcopy(self._module)
 
-    @property
-    def _fx_nodes(self) -> list[fx.Node]:
-        """The steps of the module that give the input and each node's value."""
-        steps = list(self._exact.graph.nodes)
-        results = steps[-1].args[0]
-        return [steps[0], *(results if isinstance(results, tuple) else (results,))]
+
+def _steps(module: fx.GraphModule) -> list[fx.Node]:
+    """The steps of a module that give the input and each node's value."""
+    steps = list(module.graph.nodes)
+    results = steps[-1].args[0]
+    return [steps[0], *(results if isinstance(results, tuple) else (results,))]
 
 
 class _Moved(fx.Interpreter):

@@ -43,14 +43,22 @@ def op_text(graph: Graph, node: Node) -> str:
     return words.write(node.op, graph.input_shapes(node)[0]) if known else type(node.op).__name__.lower()
 
 
-def listed(terms: Sequence[Term], shown: int, noun: str = "more") -> Iterator[str]:
-    """The first `shown` terms, then one line for all others."""
-    wide = max((len(term.what) for term in terms[:shown]), default=0)
-    for term in terms[:shown]:
+def listed(terms: Sequence[Term], shown: int) -> Iterator[str]:
+    """The first `shown` terms that are not 0, then a line for all others."""
+    told, rest = parted(terms, shown)
+    wide = max((len(term.what) for term in told), default=0)
+    for term in told:
         counted = f"  (of {term.count:,} products)" if term.count > 1 else ""
         yield f"  {term.what:{wide}}  {term.value:+.7g}{counted}"
-    if rest := terms[shown:]:
-        yield f"  {f'{len(rest):,} {noun}':{wide}}  {sum(term.value for term in rest):+.7g}"
+    if rest:
+        yield f"  {f'{len(rest):,} more':{wide}}  {sum(term.value for term in rest):+.7g}"
+
+
+def parted(terms: Sequence[Term], shown: int) -> tuple[Sequence[Term], Sequence[Term]]:
+    """The terms to tell one by one, and the rest, which are never one alone."""
+    count = min(sum(term.value != 0 for term in terms), shown)
+    count += len(terms) - count == 1
+    return terms[:count], terms[count:]
 
 
 def number(value: float) -> str:
@@ -137,7 +145,8 @@ def _only(receipt: Receipt) -> float:
 
 def _gate(receipt: Receipt) -> str:
     slope = float(receipt.unit.slopes[0].flat[0])
-    gate = "open" if slope == 1 else "shut" if slope == 0 else f"slope {number(slope)}"
+    closed = "full" if receipt.value else "shut"
+    gate = "open" if slope == 1 else closed if slope == 0 else f"slope {number(slope)}"
     return f"{_word(receipt.op)}({number(_only(receipt))}): {gate}, {number(receipt.value)}"
 
 
