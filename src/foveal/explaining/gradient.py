@@ -132,6 +132,8 @@ def backward(
     UnknownName, GraphError, UsageError : no such node, unit or class; a network without logits.
     """
     index, goal, seen = check_unit(seen.graph, node, index), _goal(seen, target, loss), seen.exact
+    if node not in seen.graph.up_to(seen.scores).shapes:
+        raise UsageError(f"{node}: no gradient comes back to it, since {seen.scores} does not depend on it")
     gradients = seen.gradients(goal.target, loss=loss)
     found = list(_went_to(seen, node, index, goal, gradients))
     shut = tuple(unit_name(*place) for place in _read_in_vain(seen, node, index, {each.place for each in found}))
