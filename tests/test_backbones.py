@@ -84,6 +84,14 @@ def test_train_on_a_file_of_weights(photo_folder: Path, tmp_path: Path, resnet18
     assert np.mean([name == row["label"] for name, row in zip(named, test, strict=True)]) == run.accuracy
 
 
+def test_a_file_for_other_classes_gives_the_same_features(tmp_path: Path, resnet18_file: Path) -> None:
+    state = torch.load(resnet18_file, weights_only=True)
+    torch.save(state | {"fc.weight": torch.ones(7, 512), "fc.bias": torch.ones(7)}, tmp_path / "seven.pth")
+    seven, thousand = load_backbone("resnet18", tmp_path / "seven.pth"), load_backbone("resnet18", resnet18_file)
+    assert seven.graph == thousand.graph and seven.weights.keys() == thousand.weights.keys()
+    assert all(np.array_equal(seven.weights[name], array) for name, array in thousand.weights.items())
+
+
 def test_the_file_is_fetched_where_nothing_else_has_it(
     tmp_path: Path, resnet18_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

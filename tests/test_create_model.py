@@ -141,14 +141,59 @@ def test_a_state_dict_of_torch(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_say_what_differs(tmp_path: Path) -> None:
     five = saved(create_model("lenet5", num_classes=5), tmp_path)
-    with pytest.raises(WeightsError, match=r"output\.weight has shape \(5, 84\), expected \(10, 84\)"):
+    said = (
+        r"weights\.safetensors: these are for 5 classes, {}: create the network with num_classes=5, or with head=None"
+    )
+    with pytest.raises(WeightsError, match=said.format("not 10")):
         create_model("lenet5", weights=five)
-    with pytest.raises(WeightsError, match="these are for 5 classes, not 10: create the network with num_classes=5"):
+    with pytest.raises(WeightsError, match=said.format(r"you asked for 7 \(10 are published\)")):
         create_model("lenet5", weights=five, num_classes=7)
     with pytest.raises(WeightsError, match=r"not the weights of resnet20: .* is missing"):
         create_model("resnet20", weights=five)
     with pytest.raises(WeightsError, match=r"absent\.pth: no such file"):
         create_model("resnet20", weights=tmp_path / "absent.pth")
+
+
+def test_the_fault_of_a_file_is_told_for_the_classes_it_has(tmp_path: Path) -> None:
+    arrays = weights_of(create_model("resnet20", num_classes=7))
+    path = tmp_path / "weights.safetensors"
+    for options in ({"num_classes": 7}, {"num_classes": 5}, {}):
+        path.write_bytes(serialize({name: array for name, array in arrays.items() if name != "stem.bn.bias"}))
+        with pytest.raises(WeightsError, match=r"not the weights of resnet20: stem\.bn\.bias is missing$"):
+            create_model("resnet20", weights=path, **options)
+        path.write_bytes(serialize(arrays | {"spy": np.zeros(1, np.float32)}))
+        with pytest.raises(WeightsError, match=r"not the weights of resnet20: spy is not in resnet20$"):
+            create_model("resnet20", weights=path, **options)
+
+
+def test_features_come_from_a_file_of_any_classes(tmp_path: Path) -> None:
+    mine = create_model("resnet20", num_classes=7)
+    trunk = create_model("resnet20", weights=saved(mine, tmp_path), head=None)
+    assert equal(trunk, mine, "head")
+
+
+def test_a_file_for_another_size_of_pictures(tmp_path: Path) -> None:
+    mine = create_model("mlp_300", num_classes=3, input_shape=(3, 8, 8))
+    path = saved(mine, tmp_path)
+    assert equal(create_model("mlp_300", num_classes=3, input_shape=(3, 8, 8), weights=path), mine)
+    published = saved(create_model("mlp_300"), tmp_path)
+    with pytest.raises(WeightsError, match=r"for pictures of 8x8x3; the weights are for 28x28x1"):
+        create_model("mlp_300", input_shape=(3, 8, 8), weights=published)
+
+
+def test_a_module_carries_how_pictures_go_in_and_what_the_outputs_are(tmp_path: Path) -> None:
+    published = load_pretrained("efficientnet_lite0")[2].preprocessing
+    whole = create_model("efficientnet_lite0", weights="imagenet")
+    assert whole.meta["preprocessing"] == published and whole.meta["classes"][281] == "tabby"
+    small = create_model("efficientnet_lite0", weights="imagenet", num_classes=5, input_shape=(3, 96, 96))
+    assert small.meta["preprocessing"] == replace(published, size=96) and "classes" not in small.meta
+    grey = create_model("efficientnet_lite0", weights="imagenet", in_channels=1)
+    wide = create_model("efficientnet_lite0", weights="imagenet", input_shape=(3, 64, 96))
+    assert all("preprocessing" not in module.meta and "classes" in module.meta for module in (grey, wide))
+    file = create_model("efficientnet_lite0", weights=saved(whole, tmp_path))
+    assert file.meta["preprocessing"] == published and file.meta["classes"] == whole.meta["classes"]
+    assert create_model("resnet20", weights=saved(create_model("resnet20"), tmp_path)).meta.keys() == {"foveal"}
+    assert create_model("resnet18").meta.keys() == {"foveal"}
 
 
 def test_weights_for_another_size_of_pictures_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +209,9 @@ def test_weights_for_another_size_of_pictures_say_so(monkeypatch: pytest.MonkeyP
     ("options", "kind", "said"),
     [
         ({"name": "resnet51"}, UnknownName, "unknown network 'resnet51'; did you mean resnet5"),
-        ({"weights": "imagenet"}, UnknownName, "unknown pretrained network 'lenet5'; "),
+        ({"weights": "imagenet"}, UsageError, "lenet5 has no published weights; foveal zoo says which have"),
+        ({"name": None}, UsageError, "None names no network; expected a name such as 'resnet50'"),
+        ({"name": ["lenet5"]}, UsageError, r"\['lenet5'\] names no network"),
         ({"weights": 3}, UsageError, "weights = 3; expected a name such as 'imagenet', a file, or None"),
         ({"head": "boxes"}, UsageError, "head = 'boxes'; expected 'classes', or None"),
         ({"seed": -1}, UsageError, "seed = -1; expected a whole number"),

@@ -32,6 +32,30 @@ def test_unknown_name_says_what_was_meant_or_what_there_is(name: str, hint: str)
     assert str(error) == f"unknown backbone {name!r}; {hint}"
 
 
+MANY = [f"{beast} cat" for beast in ("Siamese", "tiger", "Persian")] + ["catamaran", "cot", "Cot bed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("COT", "cot"),  # the same but for capitals, and nothing else
+        ("Tiger Cat", "tiger cat"),
+        ("cat", "tiger cat or Persian cat or Siamese cat"),  # as a word, before catamaran and cot
+        ("catamran", "catamaran"),
+        ("bed", "Cot bed"),
+    ],
+)
+def test_nearest_names(name: str, near: str) -> None:
+    assert str(UnknownName("class", name, MANY)) == f"unknown class {name!r}; did you mean {near}?"
+
+
+def test_many_names_are_not_listed() -> None:
+    names = [f"name{i}" for i in range(1000)]
+    assert str(UnknownName("class", "qqqq", names)) == "unknown class 'qqqq'; none of the 1,000 known is like it"
+    error = UnknownName("network", "qqqq", names, "foveal zoo lists them")
+    assert str(error).endswith("none of the 1,000 known is like it; foveal zoo lists them")
+
+
 def test_unknown_name_shows_a_hostile_name_as_an_escape() -> None:
     text = str(UnknownName("backbone", "\x1b[31m\u202ered\n", ["a"]))
     assert text.isprintable() and r"\x1b[31m\u202ered\n" in text

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import foveal
-from foveal.errors import DataError, FovealError, GraphError, UnknownName, UsageError
+from foveal.errors import DataError, FovealError, GraphError, ShapeError, UnknownName, UsageError
 from foveal.networks import inspect, parse, read_network
 from foveal.zoo import create_graph
 
@@ -143,7 +143,8 @@ def test_names_that_name_nothing(tmp_path: Path) -> None:
             inspect(nothing)
     with pytest.raises(GraphError, match="column 8: read the end, expected '>'"):
         inspect("32x32x3")
-    with pytest.raises(UsageError, match="resnet18 takes 3 sizes, as in 224x224x3, not 32x32"):
+    said = r"resnet18 takes 3 sizes, channels first, as in \(3, 224, 224\); not \(32, 32\)"
+    with pytest.raises(ShapeError, match=said):
         inspect("resnet18", (32, 32))
     with pytest.raises(UsageError, match="int is no network; expected a Graph"):
         read_network(7)

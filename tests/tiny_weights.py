@@ -15,12 +15,13 @@ from foveal.data.preprocess import Preprocessing
 from foveal.graph import Builder, Graph
 from foveal.ops import BatchNorm, Conv, Dense, Flatten, GlobalAvgPool
 from foveal.published import PRETRAINED, Pretrained
+from foveal.shapes import Shape
 
 
-def tiny(name: str = "tiny") -> Graph:
-    net = Builder(name)
-    x = net(BatchNorm(), net(Conv(4, 3, bias=False), net.input(3, 16, 16), name="conv"), name="bn")
-    return net.graph(net(Dense(5), net(Flatten(), net(GlobalAvgPool(), x)), name="dense"))
+def tiny(num_classes: int | None = None, input_shape: Shape | None = None) -> Graph:
+    net = Builder("tiny")
+    x = net(BatchNorm(), net(Conv(4, 3, bias=False), net.input(*(input_shape or (3, 16, 16))), name="conv"), name="bn")
+    return net.graph(net(Dense(num_classes or 5), net(Flatten(), net(GlobalAvgPool(), x)), name="dense"))
 
 
 GRAPH = tiny()
@@ -62,5 +63,5 @@ def publish(monkeypatch: pytest.MonkeyPatch, url: str, sha256: str, **fields: An
         } | fields
     )  # fmt: skip
     monkeypatch.setitem(PRETRAINED, ("tiny", "imagenet"), entry)
-    monkeypatch.setattr(checkpoints, "create_graph", lambda name: tiny())
+    monkeypatch.setattr(checkpoints, "create_graph", lambda name, **options: tiny(**options))
     return entry

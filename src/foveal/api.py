@@ -31,13 +31,13 @@ from foveal.files import locked, write_atomic
 from foveal.heads.calibration import softmax
 from foveal.heads.results import Head, Selection
 from foveal.heads.selection import select_head
-from foveal.published import PRETRAINED
+from foveal.published import PRETRAINED, find_pretrained
 from foveal.report.card import model_card
 from foveal.report.pictures import Gallery, collect
 from foveal.report.render import render_report
 from foveal.runlog import Observer, RunLog
 from foveal.text import plural, printable
-from foveal.zoo import list_models
+from foveal.zoo import LISTED, MODELS
 
 BACKBONE = "efficientnet_lite0"
 CHECKED = 32  # photos recomputed in float32
@@ -272,9 +272,11 @@ def _check_options(
         raise UsageError(f"--budget {budget}: expected seconds above 0")
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: expected at least 1")
-    known = [model for model, _ in PRETRAINED] if weights is None else list_models()
-    if backbone not in known:
-        raise UnknownName("backbone", backbone, known)
+    if backbone not in MODELS:
+        known = MODELS if weights else (model for model, _ in PRETRAINED)
+        raise UnknownName("backbone", backbone, known, LISTED)
+    if weights is None:
+        find_pretrained(backbone)
     if precision != "auto":
         choose_precision(precision)
 

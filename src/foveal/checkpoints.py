@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.resources
+import pickle
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from foveal.published.others import LOCAL
 from foveal.shapes import Shape
 from foveal.text import printable
 from foveal.weights import cache_folder, check_finite, digest, is_counter, load_arrays, load_weights, serialize
-from foveal.zoo import create_graph
+from foveal.zoo import create_graph, with_channels, without_head
 
 _WRAPPERS = ("state_dict", "model")  # under which training scripts keep the weights beside the optimizer's state
 _DIGITS = 16  # of the hash by which a converted file is called
@@ -44,7 +45,7 @@ def load_pretrained(
     Returns
     -------
     graph, weights, entry
-        The network as published, arrays under its names, and what is known of the weights.
+        The network as published, or as `file` has it; arrays under its names; and what is known of the weights.
 
     Raises
     ------
@@ -53,10 +54,7 @@ def load_pretrained(
     OutputError : what is fetched cannot be kept.
     """
     if file is not None:
-        graph = create_graph(model)
-        state = read_state(Path(file))
-        alike = _published_alike(state, model, graph)
-        return graph, _converted(state, alike, graph, file), _entry_of(Path(file), model, graph, alike)
+        return load_file(file, model)
     entry = find_pretrained(model, name)
     graph = create_graph(model)
     folder = cache_folder() / "weights" / f"{model}-{name}-{entry.sha256[:8]}"
@@ -64,17 +62,61 @@ def load_pretrained(
     return graph, weights or _from_address(entry, graph, folder, progress), entry
 
 
-def load_file(path: str | Path, model: str, graph: Graph) -> dict[str, np.ndarray]:
-    """The weights for `graph`, a form of `model`, in a local .pth or .safetensors file.
+def load_file(
+    path: str | Path, model: str, *, input_shape: Shape | None = None, head: bool = True
+) -> tuple[Graph, dict[str, np.ndarray], Pretrained]:
+    """A zoo network with as many classes and channels as a local .pth or .safetensors file has weights for.
 
     Its names may be ours or those of any publisher of weights for `model`.
+
+    Parameters
+    ----------
+    input_shape : another input than the published one that the weights may be for.
+    head : whether the head is wanted; if not, what the file has of it does not matter.
 
     Raises
     ------
     WeightsError : missing or damaged file, or weights of another network; the message says what differs.
     """
     state = read_state(Path(path))
-    return _converted(state, _published_alike(state, model, graph), graph, path)
+    published = create_graph(model)
+    entry = _published_alike(state, model, published)
+    key = entry.keys(published) if entry else str
+    if entry:
+        state = _without_background(state, entry.background)
+    theirs = {ours: state[key(ours)].shape for ours in tensors(published) if key(ours) in state}
+    forms = [_form(model, shape, theirs) for shape in dict.fromkeys((input_shape, None))]
+    form = max(forms, key=lambda graph: sum(tensors(graph)[ours] == shape for ours, shape in theirs.items()))
+    weights = _converted(state, entry, form, path, head=head)
+    return form if head else without_head(form), weights, _entry_of(Path(path), model, published, entry)
+
+
+def _form(model: str, input_shape: Shape | None, theirs: Mapping[str, Shape]) -> Graph:
+    """`model` for as many classes and channels as the tensors of shapes `theirs` are for."""
+    classes = _along(0, theirs, create_graph(model, num_classes=1), create_graph(model, num_classes=2))
+    graph = create_graph(model, num_classes=classes, input_shape=input_shape)
+    channels = _along(1, theirs, graph, with_channels(graph, 2 * graph.input_shape[0]), graph.input_shape[0])
+    return with_channels(graph, channels) if channels else graph
+
+
+def _along(axis: int, theirs: Mapping[str, Shape], graph: Graph, twice: Graph, count: int = 1) -> int | None:
+    """How many classes or channels `theirs` are for, by `axis` of the first tensor in which `graph`, for `count`,
+    differs from `twice`; None where that is not known."""
+    for ours, shape in differing(graph, twice).items():
+        if len(theirs.get(ours, ())) == len(shape):
+            return theirs[ours][axis] * count // shape[axis] or None
+    return None
+
+
+def tensors(graph: Graph) -> dict[str, Shape]:
+    """The shapes of parameters and buffers."""
+    return graph.parameters() | graph.buffers()
+
+
+def differing(graph: Graph, other: Graph) -> dict[str, Shape]:
+    """The tensors of `graph` that have another shape in `other`."""
+    shapes = tensors(other)
+    return {name: shape for name, shape in tensors(graph).items() if shapes[name] != shape}
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:
@@ -112,7 +154,7 @@ def rename(
     ------
     WeightsError : something is missing, misshapen or left over; the message names the first of each and counts them.
     """
-    shapes = graph.parameters() | graph.buffers()
+    shapes = tensors(graph)
     theirs = {ours: key(ours) for ours in shapes}
     missing = [name for name in theirs.values() if name not in state]
     odd = {name: shapes[ours] for ours, name in theirs.items() if name in state and state[name].shape != shapes[ours]}
@@ -126,8 +168,7 @@ def rename(
     if extra:
         faults.append(f"{printable(extra[0])} is not in {graph.name}{_and_more(extra)}")
     if faults:
-        hint = "" if missing or extra else _other_classes(odd, state)
-        raise WeightsError(f"{printable(source)}: not the weights of {graph.name}: {'; '.join(faults)}{hint}")
+        raise WeightsError(f"{printable(source)}: not the weights of {graph.name}: {'; '.join(faults)}")
     return {ours: np.ascontiguousarray(state[name], np.float32) for ours, name in theirs.items()}
 
 
@@ -142,29 +183,21 @@ def _published_alike(state: Mapping[str, np.ndarray], model: str, graph: Graph) 
 
 
 def _converted(
-    state: dict[str, np.ndarray], entry: Pretrained | None, graph: Graph, source: str | Path
+    state: dict[str, np.ndarray], entry: Pretrained | None, graph: Graph, source: str | Path, *, head: bool = True
 ) -> dict[str, np.ndarray]:
-    """`state`, named as in `entry`, under our names."""
-    if entry is None:
-        return rename(state, str, graph, source=source)
-    state = _without_background(state, entry.background)
-    return rename(state, entry.keys(graph), graph, left_out=entry.left_out, source=source)
+    """`state`, named as in `entry`, under our names; without those of the head if it is not wanted."""
+    key, left_out = (entry.keys(graph), entry.left_out) if entry else (str, ())
+    if entry:
+        state = _without_background(state, entry.background)
+    wanted = graph if head else without_head(graph)
+    left_out += tuple(key(ours) for ours in tensors(graph).keys() - tensors(wanted).keys())
+    return rename(state, key, wanted, left_out=left_out, source=source)
 
 
 def _without_background(state: dict[str, np.ndarray], last: str) -> dict[str, np.ndarray]:
     """`state` without the first output of the layer `last` where it has ImageNet's 1,000 classes and one more."""
     ends = {f"{last}.{tensor}" for tensor in ("weight", "bias")}
     return {name: array[1:] if name in ends and array.shape[:1] == (1001,) else array for name, array in state.items()}
-
-
-def _other_classes(odd: Mapping[str, Shape], state: Mapping[str, np.ndarray]) -> str:
-    """A hint where nothing differs but the number of outputs."""
-    pairs = [(state[name].shape, shape) for name, shape in odd.items()]
-    counts = {(found[:1], shape[:1]) for found, shape in pairs}
-    if len(counts) > 1 or any(not found or found[1:] != shape[1:] for found, shape in pairs):
-        return ""
-    ((theirs,), (ours,)) = counts.pop()
-    return f"; these are for {theirs:,} classes, not {ours:,}: create the network with num_classes={theirs}"
 
 
 def _and_more(names: Collection[str]) -> str:
@@ -186,14 +219,22 @@ def _read_pth(path: Path) -> dict[str, np.ndarray]:
         for wrapper in _WRAPPERS:
             if isinstance(found.get(wrapper), dict):
                 found = found[wrapper]
-        tensors = {name: value for name, value in found.items() if not is_counter(name)}
-        if other := [name for name, value in tensors.items() if not value.is_floating_point()]:
-            raise ValueError(f"{other[0]} holds no fractions")
-        state = {name: value.detach().float().numpy() for name, value in tensors.items()}
+        values = {name: value for name, value in found.items() if not is_counter(name)}
+        other = [name for name, value in values.items() if not value.is_floating_point()]
+        state = {name: value.detach().float().numpy() for name, value in values.items()}
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
-        raise WeightsError(f"{printable(path)}: not a file of weights ({printable(str(error))})") from error
+        raise WeightsError(f"{printable(path)}: not a file of weights ({_why(error)})") from error
+    if other:
+        raise WeightsError(f"{printable(path)}: not a file of weights ({printable(other[0])} holds no fractions)")
     check_finite(state, path)
     return state
+
+
+def _why(error: Exception) -> str:
+    """Short, and without what torch advises, which would run the file's code."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds more than tensors, or is damaged; code in it is never run"
+    return "it is damaged, cut short, or of another kind"
 
 
 def _entry_of(file: Path, model: str, graph: Graph, alike: Pretrained | None) -> Pretrained:

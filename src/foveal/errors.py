@@ -20,6 +20,7 @@ An interrupted command (Ctrl-C) exits with 130.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -40,14 +41,36 @@ class UnknownName(UsageError):
     ----------
     kind : what the name should have named, e.g. ``"backbone"``.
     name : the name received.
-    known : all valid names; the three nearest are listed in the message.
+    known : all valid names; the three nearest are listed in the message, or all of a few.
+    listed : where many are listed, such as ``"foveal zoo lists them"``.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    def __init__(self, kind: str, name: str, known: Iterable[str], listed: str = "") -> None:
+        names = sorted(set(known))
+        if near := _nearest(name, names):
+            hint = f"did you mean {' or '.join(near)}?"
+        elif len(names) <= _FEW:
+            hint = f"known: {', '.join(names)}"
+        else:
+            hint = f"none of the {len(names):,} known is like it" + (f"; {listed}" if listed else "")
         super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+_FEW = 20  # names that a message may list
+
+
+def _nearest(name: str, names: list[str]) -> list[str]:
+    """Up to three of `names`: the same but for capitals; else those that have `name` in them, as a word before all, and
+    those that are spelt alike."""
+    said = name.casefold()
+    plain = {each: each.casefold() for each in names}
+    if same := [each for each in names if plain[each] == said]:
+        return same
+    holding = [each for each in names if len(said) > 1 and said in plain[each]]
+    holding.sort(key=lambda each: (not re.search(rf"\b{re.escape(said)}\b", plain[each]), len(each)))
+    alike = difflib.get_close_matches(said, plain.values(), n=3, cutoff=0.5)
+    spelt = sorted((each for each in names if plain[each] in alike), key=lambda each: alike.index(plain[each]))
+    return list(dict.fromkeys([*holding, *spelt]))[:3]
 
 
 class DataError(FovealError):

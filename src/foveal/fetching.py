@@ -48,7 +48,7 @@ def download(url: str, target: Path, sha256: str, progress: Progress | None = No
             return
         if not _is(part, sha256):
             place = printable(target, limit=4096)
-            _fetch(url, part, progress, by_hand=f"fetch it by hand to {place}, or give it with --weights FILE")
+            _fetch(url, part, progress, by_hand=f"fetch it by hand to {place}")
             if not _is(part, sha256):
                 found = sha256_of(part)
                 part.unlink()

@@ -16,7 +16,8 @@ from typing import Any
 
 from foveal.errors import FovealError, GraphError, ShapeError
 from foveal.ops import LARGEST, Op, op_from_json, op_to_json
-from foveal.shapes import Shape, text
+from foveal.shapes import MEND, Shape, text
+from foveal.text import plural
 
 INPUT = "input"
 """The name under which nodes read the network's input."""
@@ -123,17 +124,23 @@ class Graph:
         """The same network on another input size; ShapeError at the node that cannot take it.
 
         Where that is since the input is too small, the message ends with the smallest square one that fits.
+        One with another number of sizes is none of its inputs: 32x32 would make a signal of 32 channels of a picture.
         """
+        sizes = len(self.input_shape)
+        if isinstance(input_shape, tuple) and len(input_shape) != sizes:
+            raise ShapeError(
+                f"{self.name} takes {plural(sizes, 'size')}, channels first, as in {self.input_shape}; "
+                f"not {input_shape!r:.40}"
+            )
         try:
             return replace(self, input_shape=input_shape)
         except ShapeError as error:
-            raise ShapeError(f"{error}{self._smallest(input_shape)}") from error
+            smallest = self._smallest(input_shape)
+            raise ShapeError(f"{str(error).removesuffix(MEND) if smallest else error}{smallest}") from error
 
     def _smallest(self, refused: Shape) -> str:
         """The end of an error: the smallest square input that fits, if `refused` is smaller, else nothing."""
         own = self.input_shape
-        if len(refused) != len(own):
-            return ""
         for size in range(1, min(max(own[1:], default=0), _MOST_TRIED // len(self.nodes)) + 1):
             if self._fits(shape := (refused[0], *(size,) * len(own[1:]))):
                 fits = f"; the smallest input that fits {self.name} is {text(shape)}"

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import fx
 
 from foveal.build import unfilled
-from foveal.checkpoints import load_file, load_pretrained
+from foveal.checkpoints import differing, load_file, load_pretrained, tensors
 from foveal.errors import UsageError, WeightsError
 from foveal.fetching import Progress
 from foveal.graph import Graph
 from foveal.initializing import initialize
+from foveal.published import PRETRAINED, Pretrained, classes
+from foveal.published.others import LOCAL
 from foveal.shapes import Shape, text
-from foveal.zoo import create_graph, find_model
+from foveal.text import printable
+from foveal.zoo import create_graph, find_model, with_channels
 
 _FILES = (".safetensors", ".pth", ".pt")
 
@@ -47,9 +50,12 @@ def create_model(
 
     - Other `num_classes`: the tensors whose shapes depend on it, those of the last layers, are drawn; all others are
       loaded. Of a file this holds where it has the published number of classes; one of a third number is refused.
-    - ``head=None``: those of the head are left out.
+    - ``head=None``: those of the head are left out, of whatever number of classes.
     - Other `in_channels`: in every convolution that reads the picture, one channel has the sum of the weights of the
       published three; n channels repeat those in turn, times 3 / n, so that sums keep their size.
+
+    Where it is known, ``module.meta`` has under ``"preprocessing"`` how a picture goes in, and under ``"classes"`` the
+    names of the outputs.
 
     Raises
     ------
@@ -58,42 +64,71 @@ def create_model(
     ShapeError, GraphError, UsageError : options that make no network.
     """
     graph = create_graph(name, num_classes=num_classes, in_channels=in_channels, input_shape=input_shape, head=head)
+    module = unfilled(graph)
     init = find_model(name).init
     if weights is None:
-        module = unfilled(graph)
         initialize(module, init, seed)
         return module
-    arrays = _fitted(graph, _read(weights, graph, num_classes, progress), num_classes)
-    module = unfilled(graph)
+    form, loaded, entry = _read(weights, name, graph, bool(head), progress)
+    if head:
+        _check_classes(weights, form, graph, num_classes)
+    arrays = _fitted(graph, form, loaded, num_classes)
     initialize(module, init, seed, only=module.state_dict().keys() - arrays.keys())
     module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()}, strict=False)
+    module.meta |= _pictures(graph, entry, whole=arrays.keys() >= tensors(graph).keys())
     return module
 
 
 def _read(
-    weights: str | Path, graph: Graph, num_classes: int | None, progress: Progress | None
-) -> dict[str, np.ndarray]:
-    """The weights named by `weights`, or in that file, complete for some form of the network."""
-    if isinstance(weights, str) and not weights.endswith(_FILES):
-        return load_pretrained(graph.name, weights, progress=progress)[1]
+    weights: str | Path, name: str, graph: Graph, head: bool, progress: Progress | None
+) -> tuple[Graph, dict[str, np.ndarray], Pretrained]:
+    """The weights named by `weights`, or in that file, and the form of the network that they are for."""
     if not isinstance(weights, (str, Path)):
         raise UsageError(f"weights = {weights!r:.80}; expected a name such as 'imagenet', a file, or None")
-    kinds = itertools.product((num_classes, None), (graph.input_shape[0], None))
-    forms = (create_graph(graph.name, num_classes=classes, in_channels=channels) for classes, channels in kinds)
-    *others, published = dict.fromkeys((graph, *forms))
-    for form in others:
-        with contextlib.suppress(WeightsError):
-            return load_file(weights, graph.name, form)
-    return load_file(weights, graph.name, published)
+    if isinstance(weights, str) and not weights.endswith(_FILES):
+        return load_pretrained(name, weights, progress=progress)
+    return load_file(weights, name, input_shape=graph.input_shape, head=head)
 
 
-def _fitted(graph: Graph, arrays: dict[str, np.ndarray], num_classes: int | None) -> dict[str, np.ndarray]:
-    """Those of `arrays` that `graph` takes, its first layers adapted, without those that depend on other classes."""
+def _check_classes(weights: str | Path, form: Graph, graph: Graph, num_classes: int | None) -> None:
+    """WeightsError for weights of other classes than those of `graph` or the published ones."""
+    theirs, ours, published = (_outputs(each) for each in (form, graph, create_graph(graph.name)))
+    if theirs not in (ours, published):
+        wanted = f"you asked for {ours:,} ({published:,} are published)" if num_classes else f"not {ours:,}"
+        raise WeightsError(
+            f"{printable(weights)}: these are for {theirs:,} classes, {wanted}: create the network with "
+            f"num_classes={theirs}, or with head=None for features"
+        )
+
+
+def _outputs(graph: Graph) -> int:
+    return graph.shapes[graph.outputs[0]][0]
+
+
+def _pictures(graph: Graph, entry: Pretrained, whole: bool) -> dict[str, Any]:
+    """How pictures go in and what the outputs mean, for ``module.meta``, where it is known.
+
+    `whole` : no weights were drawn, so that the outputs are the published classes.
+    """
+    if not any(known.model == graph.name for known in (*PRETRAINED.values(), *LOCAL)):
+        return {}
+    known: dict[str, Any] = {}
+    channels, *sizes = graph.input_shape
+    if channels == 3 and len(set(sizes)) == 1:
+        known["preprocessing"] = replace(entry.preprocessing, size=sizes[0])
+    if whole and graph.shapes[graph.outputs[0]] == (len(classes()),):
+        known["classes"] = classes()
+    return known
+
+
+def _fitted(graph: Graph, form: Graph, arrays: dict[str, np.ndarray], num_classes: int | None) -> dict[str, np.ndarray]:
+    """Those of `arrays`, which are for `form`, that `graph` takes: its first layers adapted, without those that depend
+    on other classes."""
     published = create_graph(graph.name)
-    of_classes = _differing(published, create_graph(graph.name, num_classes=num_classes))
-    of_channels = _differing(published, create_graph(graph.name, in_channels=graph.input_shape[0]))
+    of_classes = differing(published, create_graph(graph.name, num_classes=num_classes))
+    of_channels = differing(published, with_channels(published, 2 * published.input_shape[0]))
     fitted = {}
-    for name, shape in _tensors(graph).items():
+    for name, shape in tensors(graph).items():
         array = arrays[name]
         if array.shape == shape:
             fitted[name] = array
@@ -102,7 +137,7 @@ def _fitted(graph: Graph, arrays: dict[str, np.ndarray], num_classes: int | None
         elif name not in of_classes:
             raise WeightsError(
                 f"{graph.name}: {name} has shape {array.shape}, expected {shape} for pictures of "
-                f"{text(graph.input_shape)}; the weights are for {text(published.input_shape)}"
+                f"{text(graph.input_shape)}; the weights are for {text(form.input_shape)}"
             )
     return fitted
 
@@ -112,13 +147,3 @@ def _with_channels(weight: np.ndarray, channels: int) -> np.ndarray:
     theirs = weight.shape[1]
     adapted: np.ndarray = weight[:, np.arange(channels) % theirs] * np.float32(theirs / channels)
     return adapted if channels > 1 else weight.sum(axis=1, keepdims=True, dtype=np.float32)
-
-
-def _tensors(graph: Graph) -> dict[str, Shape]:
-    return graph.parameters() | graph.buffers()
-
-
-def _differing(graph: Graph, other: Graph) -> set[str]:
-    """Names of the tensors that have another shape in `other`."""
-    shapes = _tensors(other)
-    return {name for name, shape in _tensors(graph).items() if shapes[name] != shape}

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from foveal import anatomy, shapes, zoo
+from foveal import anatomy, zoo
 from foveal.anatomy import Anatomy
 from foveal.errors import DataError, FovealError, GraphError, UnknownName, UsageError
 from foveal.graph import Graph
 from foveal.shapes import Shape
-from foveal.text import plural, printable
+from foveal.text import printable
 from foveal.tracing import Traced
 
 FORMS = (
@@ -65,7 +65,7 @@ def read_network(network: Any, input_shape: Shape | None = None) -> Traced:
     if isinstance(network, Traced):
         return network
     if isinstance(network, Graph):
-        return Traced(network if input_shape is None else _resized(network, input_shape))
+        return Traced(network if input_shape is None else network.with_input(input_shape))
     if _is_module(network):
         if input_shape is None:
             raise UsageError("a PyTorch module does not say what it takes; give its input, such as --input 3x224x224")
@@ -73,17 +73,6 @@ def read_network(network: Any, input_shape: Shape | None = None) -> Traced:
 
         return trace(network, input_shape)
     raise UsageError(f"{type(network).__name__} is no network; expected a Graph, a torch.nn.Module, or {FORMS}")
-
-
-def _resized(graph: Graph, input_shape: Shape) -> Graph:
-    """`graph` on another input with as many axes: 32x32 would make a signal of 32 channels of a picture."""
-    sizes = len(graph.input_shape)
-    if isinstance(input_shape, tuple) and len(input_shape) != sizes:
-        given = f"{'x'.join(map(str, input_shape)):.40}"
-        raise UsageError(
-            f"{graph.name} takes {plural(sizes, 'size')}, as in {shapes.text(graph.input_shape)}, not {given}"
-        )
-    return graph.with_input(input_shape)
 
 
 def _named(name: str, input_shape: Shape | None) -> Any:
@@ -109,7 +98,7 @@ def _named(name: str, input_shape: Shape | None) -> Any:
         raise UsageError(f"no network was named; expected {FORMS}")
     if path.exists():
         raise UsageError(f"{printable(name)}: a file of no known kind; expected {FORMS}")
-    raise UnknownName("network", printable(name), zoo.list_models())
+    raise UnknownName("network", printable(name), zoo.list_models(), zoo.LISTED)
 
 
 def _graph_file(path: Path) -> Graph:

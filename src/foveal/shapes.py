@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from foveal.errors import ShapeError, UsageError
 
+MEND = "; raise the padding, or drop a layer that shrinks the map"
+"""The advice to who draws a network that vanishes; who takes one as it is needs a larger input."""
+
 Shape = tuple[int, ...]
 """Sizes without the batch axis: ``(C, L)``, ``(C, H, W)``, ``(C, D, H, W)`` or ``(F,)``."""
 
@@ -86,8 +89,8 @@ def output_size(
     if room < 0:
         dilated = f" dilated by {dilation}" if dilation > 1 else ""
         raise ShapeError(
-            f"a kernel of {kernel}{dilated} does not fit an input of {size} with padding {padding[0]} + {padding[1]}; "
-            "raise the padding, or drop a layer that shrinks the map"
+            f"a kernel of {kernel}{dilated} does not fit an input of {size} with padding {padding[0]} + {padding[1]}"
+            f"{MEND}"
         )
     if strict and room % stride:
         positions = f"({size + sum(padding)} - {window(kernel, dilation)})/{stride} + 1 = {room / stride + 1:.2f}"

@@ -126,7 +126,8 @@ def _read_header(path: Path, data: bytes) -> dict[str, Shape]:
                 raise ValueError(f"{name}: expected float32 and a list of sizes")
         return {name: tuple(entry["shape"]) for name, entry in shapes.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"{printable(path)}: not a safetensors file ({printable(str(error))})") from error
+        reason = printable(str(error)) if type(error) is ValueError else "its head is no list of tensors"
+        raise WeightsError(f"{printable(path)}: not a safetensors file ({reason})") from error
 
 
 def _read_arrays(path: Path, data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -137,7 +138,7 @@ def _read_arrays(path: Path, data: bytes, names: Iterable[str]) -> dict[str, np.
         found = load(data)
         weights = {name: found[name] for name in names}
     except (SafetensorError, ValueError, KeyError) as error:
-        raise WeightsError(f"{printable(path)}: damaged safetensors file ({printable(str(error))})") from error
+        raise WeightsError(f"{printable(path)}: damaged safetensors file, cut short perhaps") from error
     check_finite(weights, path)
     return weights
 

@@ -146,7 +146,7 @@ def test_into_a_file(tmp_path: Path) -> None:
         (["inspect", "8x8x3 > convv 3"], 4, "convv"),
         (["inspect", "8x8x3 conv 3"], 4, "column 7: read 'conv', expected '>'"),
         (["inspect", ""], 2, "no network was named; expected a zoo name"),
-        (["inspect", "lenet5", "--input", "32x32"], 2, "lenet5 takes 3 sizes, as in 32x32x1, not 32x32"),
+        (["inspect", "lenet5", "--input", "32x32"], 4, "lenet5 takes 3 sizes, channels first, as in (1, 32"),
         (["inspect", "lenet5", "--vs", "vgg11", "--at", "c1[0,0]"], 2, "--vs and --at: each gives an answer of its"),
         (
             ["inspect", "lenet5", "--at", "c1[0,0]", "--format", "csv"],

@@ -38,12 +38,16 @@ def test_formats_and_filters(tmp_path: Path) -> None:
     target = tmp_path / "zoo.md"
     assert said("--family", "zfnet", "--format", "markdown", "--out", target) == ""
     assert target.read_text().splitlines()[0].startswith("| name | year | paper |")
-    assert said("--family", "vgg", "--max-params", "1").splitlines()[-1].startswith("0 networks")
+    assert said("--max-params", "1") == "no network is so small; foveal zoo --sort parameters has the smallest last\n"
+    assert said("--family", "vgg", "--sort", "top-1") == said("--family", "vgg", "--sort", "accuracy")
+    years = [row["year"] for row in json.loads(said("--format", "json"))]
+    assert years[:5] == [1958, 1980, 1986, 1986, 1986]
 
 
 def test_one_network() -> None:
     text = said("lenet5_paper")
     assert text.startswith("lenet5_paper\n") and "parameters  60,000" in text and "Proceedings of the IEEE" in text
+    assert '\n>>> net = Builder("mine")\n>>> output = multilayer(net, ' in said("mlp_300")
     assert json.loads(said("lenet5_paper", "--format", "json"))["parameters"] == 60_000
 
 
@@ -83,6 +87,8 @@ def test_a_timeline(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["resnet"], "resnet is a family: foveal zoo --family resnet"),
+        (["qqqq"], "known is like it; foveal zoo lists them"),
         (["resnet5"], "unknown network 'resnet5'; did you mean"),
         (["--family", "resnt"], "unknown family 'resnt'; did you mean resnet"),
         (["--max-params", "lots"], "'lots' is no count; expected something like 5M"),

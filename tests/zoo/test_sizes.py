@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from foveal.errors import ShapeError, UsageError
@@ -133,6 +135,12 @@ def test_stages_name_the_levels(name: str, channels: list[int], strides: list[in
     shapes = [graph.shapes[level.node] for level in levels.values()]
     assert [shape[0] for shape in shapes] == channels
     assert [graph.input_shape[1] // shape[1] for shape in shapes] == strides
+
+
+@pytest.mark.parametrize(("given", "kind"), [("resnet18", "str"), (None, "NoneType")])
+def test_stages_of_what_is_no_graph(given: Any, kind: str) -> None:
+    with pytest.raises(UsageError, match=rf"stages takes a Graph, not {kind}; foveal\.create_graph"):
+        stages(given)
 
 
 @pytest.mark.parametrize(

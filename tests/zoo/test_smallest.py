@@ -54,8 +54,33 @@ def test_the_smallest_input_is_named_and_runs(name: str) -> None:
         build(graph.with_input(square(graph, size))).eval()(torch.empty(1, *square(graph, size)))
 
 
+@pytest.mark.parametrize("sizes", [(3,), (64, 64), (3, 8, 64, 64)])
+def test_another_number_of_sizes_is_refused(sizes: tuple[int, ...]) -> None:
+    """Two would make a signal of 64 channels of a picture, where the network has layers for that."""
+    said = rf"^resnet18 takes 3 sizes, channels first, as in \(3, 224, 224\); not {re.escape(str(sizes))}$"
+    for make in (create_graph, create_model):
+        with pytest.raises(ShapeError, match=said):
+            make("resnet18", input_shape=sizes)
+    with pytest.raises(ShapeError, match=said):
+        inspect("resnet18", sizes)
+
+
+def test_channels_that_come_last_or_contradict() -> None:
+    said = (
+        r"input_shape = \(64, 48, 3\) has 64 channels, which come first; did you mean \(3, 64, 48\)\? .* in_channels=64"
+    )
+    with pytest.raises(ShapeError, match=said):
+        create_graph("resnet18", input_shape=(64, 48, 3))
+    with pytest.raises(ShapeError, match=r"did you mean \(3, 20, 20\)"):  # too small, too, but that is not the point
+        create_graph("vgg16", input_shape=(20, 20, 3))
+    given = create_graph("resnet18", input_shape=(64, 48, 3), in_channels=64)
+    assert given.input_shape == (64, 48, 3)
+    with pytest.raises(UsageError, match=r"in_channels = 1, but input_shape = \(3, 64, 64\) has 3; give one"):
+        create_graph("resnet18", in_channels=1, input_shape=(3, 64, 64))
+
+
 def test_every_way_in_says_so() -> None:
-    said = r"stage5\.pool: a kernel of 2 does not fit .*; the smallest input that fits vgg16 is 32x32x3$"
+    said = r"stage5\.pool: a kernel of 2 does not fit an input of 1 with padding 0 \+ 0; the smallest .* is 32x32x3$"
     with pytest.raises(ShapeError, match=said):
         create_graph("vgg16", input_shape=(3, 31, 200))
     with pytest.raises(ShapeError, match=said):
@@ -94,8 +119,6 @@ def test_what_no_size_mends_gets_no_such_advice() -> None:
     with pytest.raises(ShapeError) as raised:
         net.graph().with_input((2,))
     assert "smallest" not in str(raised.value)
-    with pytest.raises(UsageError, match="vgg16 takes 3 sizes"):
-        inspect("vgg16", (3, 16))
     with pytest.raises(GraphError, match="expected one to four whole numbers"):
         create_graph("vgg16", input_shape=(3, 0, 16))
 

@@ -125,7 +125,7 @@ def check_axes(graph: Graph) -> int:
 def check_node(graph: Graph, name: str) -> str:
     """`name` if it names a node or the input of `graph`; else UnknownName, with the nearest names."""
     if name not in graph.shapes:
-        raise UnknownName("node", str(name)[:80], graph.shapes)
+        raise UnknownName("node", str(name)[:80], graph.shapes, "foveal inspect lists them")
     return name
 
 

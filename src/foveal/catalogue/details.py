@@ -83,8 +83,8 @@ def _filled(line: str, width: int, start: str, indent: str) -> str:
 
 
 def _paragraph(part: str, width: int) -> str:
-    """A paragraph or a list, filled anew; a table, which is indented, as it is."""
-    if part.startswith(" "):
+    """A paragraph or a list, filled anew; a table, which is indented, or an example as it is."""
+    if part.startswith((" ", ">>>")):
         return part
     items = [" ".join(item.split()) for item in re.split(r"\n(?=- )", part)]
     return "\n".join(_filled(item, width, "", "  " * item.startswith("- ")) for item in items)

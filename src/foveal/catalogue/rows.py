@@ -78,7 +78,8 @@ def sort_entries(found: Iterable[Entry], column: str) -> list[Entry]:
 
 
 def check_column(column: str) -> str:
-    """`column` if it is one to sort by; else UnknownName, with the nearest."""
+    """`column`, or the one that the table heads so, if it is one to sort by; else UnknownName, with the nearest."""
+    column = {"top-1": "accuracy", "images/s": "images_per_second"}.get(column, column)
     if column not in SORTABLE:
         raise UnknownName("column", column, SORTABLE)
     return column

@@ -20,7 +20,10 @@ def zoo(
     name: Annotated[str | None, typer.Argument(help="A network, for all that is known of it.")] = None,
     family: Annotated[str | None, typer.Option(help="Only this family: resnet, vgg, ...")] = None,
     max_params: Annotated[str | None, typer.Option(help="Only networks with at most, say, 5M parameters.")] = None,
-    sort: Annotated[str | None, typer.Option(help="A column: year, parameters, macs, accuracy, ...")] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(help="A column: year, parameters, macs, accuracy, ...", show_default="families by year"),
+    ] = None,
     format: Annotated[str, typer.Option(help=", ".join(FORMATS) + ".")] = "table",
     measure: Annotated[bool, typer.Option("--measure", help="Measure images/s on this machine.")] = False,
     fetch: Annotated[bool, typer.Option("--fetch", help="Put the network's published weights into the cache.")] = False,
@@ -63,7 +66,11 @@ def _one(name: str, format: str, measure: bool, fetch: bool, out: Path | None) -
     from foveal.catalogue import describe, images_per_second
     from foveal.catalogue.details import description
     from foveal.cli.show import deliver, terminal_width
+    from foveal.errors import UsageError
+    from foveal.zoo import MODELS
 
+    if name not in MODELS and name in {model.family for model in MODELS.values()}:
+        raise UsageError(f"{name} is a family: foveal zoo --family {name}")
     known = describe(name)
     if fetch:
         _fetch(name)
@@ -121,6 +128,8 @@ def _rendered(found: Sequence[Entry], format: str, width: int | None) -> str:
         return csv_table(found)
     if format == "markdown":
         return markdown_table(found)
+    if not found:
+        return "no network is so small; foveal zoo --sort parameters has the smallest last"
     lines, left_out = text_table(found, width)
     missing = [f"(no room for {', '.join(left_out)}: widen the window, or see --format csv)"] * bool(left_out)
     return "\n".join([*lines, *missing, "", f"{plural(len(found), 'network')}; foveal zoo NAME tells all of one"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foveal.errors import UnknownName, UsageError
+from foveal.errors import ShapeError, UnknownName, UsageError
 from foveal.graph import Builder, Graph
 from foveal.shapes import Shape
 from foveal.zoo import (
@@ -55,10 +55,13 @@ _FAMILIES = (
 
 MODELS: dict[str, Model] = {
     name: replace(model, family=family.__name__.rpartition(".")[2])
-    for family in _FAMILIES
+    for family in sorted(_FAMILIES, key=lambda family: min(model.paper.year for model in family.MODELS.values()))
     for name, model in family.MODELS.items()
 }
-"""Every network by name, with what is known of it."""
+"""Every network by name, with what is known of it; family by family in the order of their papers."""
+
+
+LISTED = "foveal zoo lists them"
 
 
 def list_models() -> list[str]:
@@ -68,8 +71,10 @@ def list_models() -> list[str]:
 
 def find_model(name: str) -> Model:
     """What is known of the network called `name`; UnknownName lists the nearest."""
+    if not isinstance(name, str):
+        raise UsageError(f"{name!r:.80} names no network; expected a name such as 'resnet50'")
     if name not in MODELS:
-        raise UnknownName("network", name, MODELS)
+        raise UnknownName("network", name, MODELS, LISTED)
     return MODELS[name]
 
 
@@ -94,7 +99,7 @@ def create_graph(
     ------
     UnknownName : no such network; the nearest names are listed.
     ShapeError : the network cannot take `input_shape`.
-    UsageError : another `head`, or None for a network without one.
+    UsageError : another `head`, or None for a network without one; `in_channels` other than those of `input_shape`.
     """
     model = find_model(name)
     if head not in ("classes", None):
@@ -106,4 +111,22 @@ def create_graph(
         graph = without_head(graph)
     if in_channels is not None:
         graph = with_channels(graph, in_channels)
-    return graph if input_shape is None else graph.with_input(input_shape)
+    if input_shape is None:
+        return graph
+    if isinstance(input_shape, tuple) and len(input_shape) == len(graph.input_shape):
+        _check_channels(graph.input_shape[0], in_channels, input_shape)
+    return graph.with_input(input_shape)
+
+
+def _check_channels(own: int, in_channels: int | None, input_shape: Shape) -> None:
+    """An error where `input_shape` has not `own` channels, since it contradicts `in_channels` or has them last."""
+    if input_shape[0] == own:
+        return
+    if in_channels is not None:
+        raise UsageError(f"in_channels = {in_channels}, but input_shape = {input_shape} has {input_shape[0]}; give one")
+    if len(input_shape) == 3 and input_shape[-1] == own:
+        turned = (own, *input_shape[:-1])
+        raise ShapeError(
+            f"input_shape = {input_shape} has {input_shape[0]} channels, which come first; did you mean {turned}? "
+            f"If not, give in_channels={input_shape[0]} as well"
+        )

@@ -1,4 +1,8 @@
-"""The networks that the courses' lectures count by hand: every number is a line of arithmetic."""
+"""The networks that the courses' lectures count by hand: every number is a line of arithmetic.
+
+From no paper: from the courses that Foveal grew from, written down here in 2026. What they bring is that a count can be
+checked with a pencil; each docstring below states it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""LeNet-5; LeCun, Bottou, Bengio & Haffner (1998), "Gradient-based learning applied to document recognition", figure 2.
+"""LeNet-5; LeCun, Bottou, Bengio & Haffner (1998), "Gradient-based learning applied to document recognition", figure 2,
+Proceedings of the IEEE 86, 2278-2324.
+
+The convolutional network as it is known, trained as a whole by backpropagation, and the first in wide use: on cheques.
 
 ``lenet5_paper`` is the published one: pooling adds four cells and has a trained coefficient and bias for each map, the
 maps of C3 read the maps of S2 that table I gives them, every unit squashes by 1.7159 tanh(2x/3), and each output is a

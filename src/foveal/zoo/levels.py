@@ -34,8 +34,13 @@ def stages(graph: Graph) -> dict[str, Level]:
 
     Raises
     ------
-    UsageError : a network without a head, such as a single layer.
+    UsageError : a network without a head, such as a single layer; what is no `Graph`.
     """
+    if not isinstance(graph, Graph):
+        raise UsageError(
+            f"stages takes a Graph, not {type(graph).__name__}; foveal.create_graph('resnet18') gives one, and "
+            "foveal.build.graph_of(module) that of a built module"
+        )
     ends = {scope: node.name for node in graph.nodes if (scope := node.name.partition(".")[0]).startswith("stage")}
     seen = lattices(graph, local=True)
 

@@ -5,9 +5,9 @@ Layers in between whose units find their own features, by the gradient of the er
 widths:
 
 >>> net = Builder("mine")
->>> output = multilayer(net, widths=(64, 32), input_shape=(3, 8, 8), num_classes=5)
+>>> output = multilayer(net, widths=(64, 32), input_shape=(3, 8, 8))
 >>> net.graph(output).shapes[output]
-(5,)
+(10,)
 
 Named are those that LeCun et al. (1998), "Gradient-based learning applied to document recognition", section III.C,
 compare with LeNet-5 on 28x28 pictures: ``mlp_300_100`` has hidden layers of 300 and 100 units. Where ours differ: they

@@ -1,6 +1,6 @@
 """VGG; Simonyan & Zisserman (2014), "Very deep convolutional networks for large-scale image recognition", 1409.1556.
 
-3x3 convolutions throughout, twice the channels after each pooling: depth by one simple rule.
+3x3 convolutions throughout, twice the channels after each pooling until there are 512: depth by one simple rule.
 
 As in torchvision. From 224x224 these are the paper's configurations A, B, D and E; from another size an adaptive
 pooling brings the map to the 7x7 that the dense layers take. ``_bn`` puts batch norm after each convolution, which
