@@ -162,7 +162,7 @@ def weight_gradient(
         raise GraphError(
             f"{unit_name(tensor, index)} is not there; the last one is {unit_name(tensor, [n - 1 for n in shape])}"
         )
-    gradients = seen.gradients(goal.target, loss=loss)
+    gradients = seen.gradients(goal.target, loss=loss, weight=tensor)
     owner, _, key = tensor.rpartition(".")
     users = [node for node in seen.graph.nodes if owner in (node.name, node.weights_of)]
     found = [each for node in users for each in _used_at(seen, node, key, index, gradients[node.name])]

@@ -186,21 +186,18 @@ class Observed:
         logits = values[self.scores][0]
         return -torch.log_softmax(logits, 0)[target] if loss else logits[target]
 
-    def gradients(self, target: int, *, loss: bool = False) -> dict[str, np.ndarray]:
-        """The gradient of `objective` with respect to every activation and every weight, by name; one backward pass."""
-        parameters = dict(self._module.named_parameters())
+    def gradients(self, target: int, *, loss: bool = False, weight: str | None = None) -> dict[str, np.ndarray]:
+        """The gradient of `objective` with respect to every activation, and to `weight` if named; one backward pass."""
+        wanted = dict(self._tensors)
+        if weight is not None:
+            wanted[weight] = self._module.get_parameter(weight)
         goal = self.objective(self._tensors, target, loss)
-        wanted = [*self._tensors.values(), *parameters.values()]
-        found = torch.autograd.grad(goal, wanted, retain_graph=True, allow_unused=True)
-        activations = found[: len(self._tensors)]
-        gradients = {
-            name: (torch.zeros_like(tensor) if g is None else g)[0].numpy()
-            for (name, tensor), g in zip(self._tensors.items(), activations, strict=True)
+        found = torch.autograd.grad(goal, [*wanted.values()], retain_graph=True, allow_unused=True)
+        full = {
+            name: (torch.zeros_like(tensor) if g is None else g).detach().numpy()
+            for (name, tensor), g in zip(wanted.items(), found, strict=True)
         }
-        weights = zip(parameters.items(), found[len(self._tensors) :], strict=True)
-        return gradients | {
-            name: (torch.zeros_like(value) if g is None else g).detach().numpy() for (name, value), g in weights
-        }
+        return {name: g if name == weight else g[0] for name, g in full.items()}
 
     def probe(self, name: str, index: tuple[int, ...], by: float, target: int, *, loss: bool = False) -> float:
         """`objective` with one activation, or one weight, moved by `by`."""
