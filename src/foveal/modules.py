@@ -93,7 +93,7 @@ class Maxout(nn.Module):
         self.pieces = op.pieces
 
     def forward(self, x: Tensor) -> Tensor:
-        largest: Tensor = x.unflatten(1, (-1, self.pieces)).max(2).values  # type: ignore[no-untyped-call]
+        largest: Tensor = x.unflatten(1, (-1, self.pieces)).max(2).values  # type: ignore[no-untyped-call]  # torch has no types here
         return largest
 
 
