@@ -92,8 +92,7 @@ class Gradient:
     def kink(self) -> bool:
         """Whether a gate or a winner changes within `STEP`: there the finite difference is no oracle."""
         left, right = self.quotients
-        bend, miss = abs(left - right), abs((left + right) / 2 - self.autograd)
-        return bend > 1e-8 + 1e-2 * max(abs(left), abs(right)) or miss > 1e-8 + 1e-3 * abs(self.autograd)
+        return abs(left - right) > 1e-8 + 1e-3 * max(abs(left), abs(right))
 
     def __str__(self) -> str:
         from foveal.explaining.gradient_text import gradient_lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +11,15 @@ import numpy as np
 from foveal.explaining.gradient import STEP, Gradient, Step
 from foveal.explaining.receipt_text import SHOWN, number, parted, plus, times
 from foveal.ops import Conv, ConvTranspose
+from foveal.reference.updates import RULES
 from foveal.text import plural
 
 if TYPE_CHECKING:
     from foveal.explaining.path import Path
 
 
-DELTA = {"adagrad": 1e-10, "rmsprop": 1e-8, "adam": 1e-8}
-"""What keeps the rules of `foveal.reference.updates` from dividing by 0."""
+DELTA = {rule: signature(RULES[rule]).parameters["delta"].default for rule in ("adagrad", "rmsprop", "adam")}
+"""What keeps these rules from dividing by 0."""
 
 
 def gradient_lines(gradient: Gradient, shown: int = SHOWN) -> Iterator[str]:

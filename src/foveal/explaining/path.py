@@ -52,7 +52,7 @@ class Path:
     def ending(self) -> str:
         """What the way comes to, in a sentence."""
         if self.pixel is None:
-            return "here the way ends: a gate is shut, so nothing of what lies below comes through"
+            return "here the way ends: gates below are shut, or biases make the number"
         kind = "" if self.exact else "; norms and products are counted by their slopes"
         return (
             f"reached {unit_name(INPUT, self.pixel)}: this one way carries {self.explained:.4g}, "
@@ -115,7 +115,7 @@ class _Step:
 
     def __init__(self, found: Receipt) -> None:
         self.found, self.term = found, Term("", 0.0)
-        self.left = [(value, part, cell) for value, part, cell in _contributions(found) if value]
+        self.left = [row for row in _contributions(found) if row[0]]
 
     def go_on(self) -> tuple[str, Index]:
         """Take the strongest that is left: where the way leads."""
