@@ -100,7 +100,7 @@ def test_a_timeline(tmp_path: Path) -> None:
         (["resnet50", "--timeline", "a.png"], "--timeline goes with the list"),
         (["--fetch"], "--fetch needs the name of a network"),
         (["lenet5", "--fetch"], "--fetch: no weights are published for lenet5"),
-        (["--timeline", "a.gif"], "'a.gif': a timeline is drawn as .png, .svg, .pdf"),
+        (["--timeline", "a.gif"], "--timeline a.gif: expected a name that ends with .png or .svg or .pdf"),
         (["--timeline", "a.png", "--out", "b.png"], "--out does not go with --timeline"),
         (["--timeline", "a.png", "--family", "lectures"], "no network to draw"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveal.anatomy.table import four_digits
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg", ".pdf")
 LANDMARKS = frozenset("""
     lenet5_paper alexnet_paper vgg16 googlenet resnet50 inception_resnet_v2 preact_resnet152 resnext50_32x4d se_resnet50
     mobilenet_v2 mobilenet_v3_large shufflenet_v1_x1_0 shufflenet_v2_x1_0
@@ -68,29 +66,6 @@ def timeline(shown: Sequence[Entry] | None = None) -> Figure:
     axes[0].invert_yaxis()
     figure.supxlabel("full: the network named on the left; pale: other versions of its paper", fontsize="small")
     return figure
-
-
-def save_timeline(shown: Sequence[Entry], path: Path) -> None:
-    """`timeline` as a file of one of `SUFFIXES`.
-
-    Raises
-    ------
-    UsageError : another suffix, or nothing to draw.
-    OutputError : the file cannot be written.
-    """
-    import io
-
-    import matplotlib.pyplot as plt
-
-    from foveal.files import write_atomic
-
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UsageError(f"{path.name!r:.80}: a timeline is drawn as {', '.join(SUFFIXES)}")
-    figure, buffer = timeline(shown), io.BytesIO()
-    figure.savefig(buffer, format=suffix[1:], dpi=120)
-    plt.close(figure)
-    write_atomic(path, buffer.getvalue())
 
 
 def _first(versions: Sequence[Entry]) -> Entry:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 PLOTS = (".png", ".svg", ".pdf")
 
 
-def check_suffix(path: Path | None, *suffixes: str) -> None:
-    """UsageError where --out is given and has another suffix; to be called before the work."""
+def check_suffix(path: Path | None, *suffixes: str, option: str = "--out") -> None:
+    """UsageError where `option` is given and has another suffix; to be called before the work."""
     if path and path.suffix.lower() not in suffixes:
-        raise UsageError(f"--out {printable(path)}: expected a name that ends with {' or '.join(suffixes)}")
+        raise UsageError(f"{option} {printable(path)}: expected a name that ends with {' or '.join(suffixes)}")
 
 
 def save_png(pixels: Any, path: Path) -> None:

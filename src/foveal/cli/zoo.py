@@ -46,9 +46,13 @@ def zoo(
     elif fetch:
         raise UsageError("--fetch needs the name of a network, such as: foveal zoo efficientnet_lite0 --fetch")
     elif timeline:
+        from foveal.catalogue.plot import timeline as draw
+        from foveal.cli.pictures import PLOTS, check_suffix, save_plot
+
         other = {"--sort": sort, "--format": format != "table", "--measure": measure, "--out": out}
         _refuse("does not go with --timeline, which draws a picture", other)
-        _draw(_entries(family, max_params), timeline)
+        check_suffix(timeline, *PLOTS, option="--timeline")
+        save_plot(draw(_entries(family, max_params)), timeline)
     else:
         _list(family, max_params, sort, format, measure, out)
 
@@ -152,12 +156,3 @@ def _measured(entries: Sequence[Entry]) -> list[Entry]:
         if not console.is_terminal:
             tell(f"{len(found)} of {len(entries)}: {entry.name} {rate(speed)} images/s")
     return found
-
-
-def _draw(found: Sequence[Entry], path: Path) -> None:
-    from foveal.catalogue.plot import save_timeline
-    from foveal.cli.show import tell
-    from foveal.text import printable
-
-    save_timeline(found, path)
-    tell(f"wrote {printable(path)}")
