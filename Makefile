@@ -4,12 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-postgres check bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   train a classifier on a folder of photographs and name the report to open"
 	@echo "make test   run the tests"
+	@echo "make test-postgres  those that need PostgreSQL's server installed"
 	@echo "make check  format, lint, types, layering"
 	@echo "make bench  the measurements in bench/ (long; sets up the peers' own environment)"
 
@@ -18,7 +19,10 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	@echo "Running the tests ..."
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+test-postgres: $(VENV)/.dev
+	$(BIN)/python -m pytest -m postgres
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests bench
