@@ -334,7 +334,7 @@ EDITS = [
     (put("precision", value="f16"), "precision = 'f16'; expected 'f32' or 'bf16'"),
     (put("precision", value=["f32"]), "precision = ['f32']; expected"),
     (put("provenance", value=[]), "provenance; expected an object"),
-    (put("preprocessing", "size", value=10**9), "preprocessing: size = 1000000000; expected a number from 16"),
+    (put("preprocessing", "size", value=10**9), "preprocessing: size = 1000000000; expected a number from 8"),
     (put("preprocessing", "size", value=64), "the network takes (3, 32, 32), but pictures become 3x64x64"),
     (put("preprocessing", value=None), "preprocessing: expected the keys"),
     (put("weights", value=None), "names no weights file of the form model-<sha8>.safetensors"),

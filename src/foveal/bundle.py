@@ -131,10 +131,10 @@ def _assemble(folder: Path, data: dict[str, Any]) -> Bundle:
         raise BundleError(f"{printable(folder)}: {error}") from error
     shapes = [graph.shapes[output] for output in graph.outputs]
     classes = _checked(folder, data, shapes)
-    size = preprocessing.size
-    if graph.input_shape != (3, size, size):
+    channels, size = preprocessing.channels, preprocessing.size
+    if graph.input_shape != (channels, size, size):
         raise BundleError(
-            f"{printable(folder)}: the network takes {graph.input_shape}, but pictures become 3x{size}x{size}"
+            f"{printable(folder)}: the network takes {graph.input_shape}, but pictures become {channels}x{size}x{size}"
         )
     return Bundle(
         graph=graph,

@@ -12,7 +12,7 @@ from pathlib import Path
 from foveal.errors import OutputError
 from foveal.text import printable
 
-_PARTIAL = ".foveal-partial"
+PARTIAL = ".foveal-partial"
 _PATIENCE = 0.1  # seconds between two looks at another's lock
 _OTHER_OUT = "choose another --out"  # what helps where results cannot be written
 
@@ -28,7 +28,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}")
+    partial = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL}")
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(data)
@@ -55,7 +55,7 @@ def make_folder(path: Path, *, remedy: str = _OTHER_OUT) -> None:
 
 def remove_partials(folder: Path) -> None:
     """Remove what an earlier, killed writer left in `folder`. Call it while holding the folder's lock."""
-    for leftover in folder.glob(f".*{_PARTIAL}"):
+    for leftover in folder.glob(f".*{PARTIAL}"):
         with contextlib.suppress(OSError):
             leftover.unlink()
 

@@ -88,6 +88,7 @@ def test_the_mirrored_picture_gives_the_mirrored_input(photo_files: list[Path]) 
     [
         Preprocessing(size=300, crop=0.875, mean=127.5, std=1 / 3),
         Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), interpolation="bilinear"),
+        Preprocessing(size=32, mean=(33.3,), std=(78.6,), channels=1, border=2),
     ],
 )
 def test_json_round_trip(ours: Preprocessing) -> None:
@@ -97,6 +98,19 @@ def test_json_round_trip(ours: Preprocessing) -> None:
 def test_json_of_an_older_bundle_still_means_what_it_did() -> None:
     older = {"size": 224, "crop": 1.0, "mean": 127.0, "std": 128.0}
     assert Preprocessing.from_json(older) == Preprocessing(interpolation="bicubic")
+
+
+def test_what_is_usual_goes_unsaid_so_that_older_foveals_read_it() -> None:
+    assert Preprocessing().to_json().keys() == {"size", "crop", "mean", "std", "interpolation"}
+    assert Preprocessing(channels=1, border=2).to_json().items() >= {"channels": 1, "border": 2}.items()
+
+
+def test_grey_is_pillows_luma_inside_a_black_border() -> None:
+    pixels = picture(28, 28)
+    ours = Preprocessing(size=32, channels=1, border=2).square(pixels)
+    assert ours.shape == (32, 32, 1)
+    assert np.array_equal(ours[2:-2, 2:-2, 0], np.asarray(Image.fromarray(pixels).convert("L")))
+    assert int(ours[2:-2, 2:-2].sum(dtype=int)) == int(ours.sum(dtype=int))
 
 
 GOOD: dict[str, Any] = Preprocessing().to_json()
@@ -110,7 +124,7 @@ GOOD: dict[str, Any] = Preprocessing().to_json()
         ({}, "expected the keys"),
         ({**GOOD, "extra": 1}, "expected the keys"),
         ({k: v for k, v in GOOD.items() if k != "std"}, "expected the keys"),
-        ({**GOOD, "size": 15}, "size = 15; expected a number from 16 to 4096"),
+        ({**GOOD, "size": 7}, "size = 7; expected a number from 8 to 4096"),
         ({**GOOD, "size": 4097}, "size = 4097"),
         ({**GOOD, "size": 10**400}, "size = 1000"),
         ({**GOOD, "size": 224.0}, "size = 224.0; expected a whole number"),
@@ -122,7 +136,7 @@ GOOD: dict[str, Any] = Preprocessing().to_json()
         ({**GOOD, "mean": -1}, "mean = -1"),
         ({**GOOD, "std": 0}, "std = 0"),
         ({**GOOD, "std": float("inf")}, "std = inf"),
-        ({**GOOD, "size": [224, 224, 224]}, "size = [224, 224, 224]; expected a number from 16 to 4096"),
+        ({**GOOD, "size": [224, 224, 224]}, "size = [224, 224, 224]; expected a number from 8 to 4096"),
         ({**GOOD, "std": [1, 2]}, "std = [1, 2]; expected a number from 0.001 to 255.0, or three of them"),
         ({**GOOD, "std": [1, 2, 3, 4]}, "std = [1, 2, 3, 4]"),
         ({**GOOD, "std": [1, 2, 0]}, "std = [1, 2, 0]"),
@@ -133,6 +147,15 @@ GOOD: dict[str, Any] = Preprocessing().to_json()
         ({**GOOD, "interpolation": None}, "interpolation = None"),
         ({**GOOD, "interpolation": ["bicubic"]}, "interpolation = ['bicubic']"),
         ({**GOOD, "std": None}, "std = None"),
+        ({**GOOD, "channels": 2}, "channels = 2; expected 1 or 3"),
+        ({**GOOD, "channels": True}, "channels = True; expected 1 or 3"),
+        (
+            {**GOOD, "channels": 1, "mean": [1, 2, 3]},
+            "mean = [1, 2, 3]; expected a number from 0.0 to 255.0, or one of",
+        ),
+        ({**GOOD, "border": -1}, "border = -1; expected 0 to a quarter of the size"),
+        ({**GOOD, "border": 57}, "border = 57; expected 0 to a quarter of the size"),
+        ({**GOOD, "border": 2.0}, "border = 2.0; expected"),
     ],
 )
 def test_untrusted_data_is_refused(data: Any, message: str) -> None:

@@ -76,7 +76,8 @@ class Subject:
             raise DataError(
                 f"{self.graph.name} does not say how a picture goes in; pass floats {self.graph.input_shape}"
             )
-        return self.preprocessing(pixels), self.preprocessing.square(pixels)
+        square = self.preprocessing.square(pixels)
+        return self.preprocessing(pixels), np.repeat(square, 3 // self.preprocessing.channels, axis=2)
 
 
 def read_subject(model: Any, weights: str | os.PathLike[str] | None = None) -> Subject:
