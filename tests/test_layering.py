@@ -11,11 +11,12 @@ SOURCE = Path(__file__).parent.parent / "src" / "foveal"
 
 ORDER = """
     errors text svg templates files parallel machine colors metrics
-    shapes cells fields ops graph notation blocks anatomy zoo source reference
-    data store weights published fetching engines catalogue features teaching
+    shapes cells fields ops graph notation blocks anatomy zoo rewriting source reference
+    data store weights published fetching datasets engines catalogue features teaching
     heads scoring bundle classifier evaluation account report runlog demo
     --- torch ---
-    modules build tracing networks checkpoints initializing models explaining backbones api cli __main__
+    modules build tracing networks checkpoints initializing models explaining backbones
+    training experiments api cli __main__
 """.split()
 LINE = ORDER.index("---")
 PUBLIC = {"foveal"}  # `import foveal` itself, for its version; it loads nothing eagerly

@@ -75,3 +75,49 @@ def test_versions_of_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(machine.metadata, "version", absent)
     assert machine.versions().keys() == {"python"}
+
+
+def memory_group(folder: Path, limit: str, used: int, files: int, *, v1: bool = False) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if v1 else ("memory.max", "memory.current")
+    for name, value in zip(names, (limit, used), strict=True):
+        (folder / name).write_text(f"{value}\n")
+    kind = "total_inactive_file" if v1 else "inactive_file"
+    (folder / "memory.stat").write_text(f"anon 5\n{kind} {files}\n")
+
+
+def test_memory_left_by_the_control_groups_around(tmp_path: Path) -> None:
+    member, root = tmp_path / "cgroup", tmp_path / "groups"
+    member.write_text("0::/user.slice/job.scope\n")
+    memory_group(root / "user.slice", "1000", 400, 100)
+    memory_group(root / "user.slice" / "job.scope", "max", 400, 100)
+    assert list(machine._cgroup_memory(member, root)) == [700]
+    memory_group(root / "user.slice" / "job.scope", "650", 400, 100)
+    assert list(machine._cgroup_memory(member, root)) == [350, 700]
+    member.write_text("0::/the/hosts/own/path\n")  # in a container, whose limit is at the root
+    memory_group(root, "500", 450, 0)
+    assert list(machine._cgroup_memory(member, root)) == [50]
+    member.write_text("5:cpu:/\n4:memory:/job\n0::/elsewhere\n")
+    (root / "memory.max").unlink()
+    memory_group(root / "memory" / "job", "1000", 400, 50, v1=True)
+    assert list(machine._cgroup_memory(member, root)) == [650]
+    assert not list(machine._cgroup_memory(tmp_path / "absent", root))
+
+
+def test_memory_the_kernel_has(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 16 kB\nMemFree: 1 kB\nMemAvailable:   3 kB\n")
+    assert list(machine._kernel_memory(meminfo)) == [3072]
+    meminfo.write_text("MemTotal: 16 kB\nMemAvailable:\n")
+    assert not list(machine._kernel_memory(meminfo))
+    assert not list(machine._kernel_memory(tmp_path / "absent"))
+
+
+def test_available_memory_is_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_kernel_memory", lambda path: iter([5000]))
+    for groups, expected in (([], 5000), ([700, 900], 700), ([-3], 0)):
+        monkeypatch.setattr(machine, "_cgroup_memory", lambda *paths, groups=groups: iter(groups))
+        assert machine.available_memory() == expected
+    monkeypatch.setattr(machine, "_kernel_memory", lambda path: iter([]))
+    monkeypatch.setattr(machine, "_cgroup_memory", lambda *paths: iter([]))
+    assert machine.available_memory() is None

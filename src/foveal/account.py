@@ -27,7 +27,7 @@ from foveal.scoring import score
 FORMAT = 1
 LISTED = 1000  # rows of a kind in result.json
 PICTURED = 12  # photos of a kind that the report shows as pictures
-_FINDING_ROWS, _FINDING_PATHS = 6, 4  # likewise for what pre-flight found
+FINDING_ROWS, FINDING_PATHS = 6, 4  # likewise for what pre-flight found
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class Account:
         found = [
             str(path)
             for finding in self.findings
-            for row in finding.rows[:_FINDING_ROWS]
-            for path in row.paths[:_FINDING_PATHS]
+            for row in finding.rows[:FINDING_ROWS]
+            for path in row.paths[:FINDING_PATHS]
         ]
         return list(dict.fromkeys([*explained, *doubted, *found])), explained
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from foveal.published import PRETRAINED, find_pretrained
 from foveal.report.card import model_card
 from foveal.report.pictures import Gallery, collect
 from foveal.report.render import render_report
-from foveal.runlog import Observer, RunLog
+from foveal.runlog import Observer, Run, RunLog, results_folder
 from foveal.text import plural, printable
 from foveal.zoo import LISTED, MODELS
 
@@ -44,33 +43,6 @@ CHECKED = 32  # photos recomputed in float32
 WARM_UP, TIMED = 16, 48  # photos of the sample that tells how long a run will take
 OVERHEAD, HEADS_EACH = 2.0, 1e-3  # seconds: of a run whatever its size, and of its heads for each photo
 FEWEST = 4  # photos that a budget leaves of each class
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Attributes
-    ----------
-    folder : holds ``bundle/``, ``report.html``, ``result.json`` and ``log.jsonl``.
-    result : the content of ``result.json``.
-    """
-
-    folder: Path
-    result: dict[str, Any]
-
-    @property
-    def report(self) -> Path:
-        return self.folder / "report.html"
-
-    @property
-    def bundle(self) -> Path:
-        return self.folder / "bundle"
-
-    @property
-    def accuracy(self) -> float:
-        """On the sealed test part."""
-        return float(self.result["test"]["accuracy"])
 
 
 def train(
@@ -111,7 +83,7 @@ def train(
     """
     _check_options(test, budget, threads, backbone, weights, precision)
     dataset = scan(Path(data), group_by)
-    folder = _results_folder(Path(data), out)
+    folder = results_folder(Path(data), out)
     with locked(folder), RunLog(folder / "log.jsonl", observer) as log:
         log("scan", photos=len(dataset.items), classes=len(dataset.classes), kind=dataset.kind)
         with log.stage("start"):
@@ -279,19 +251,6 @@ def _check_options(
         find_pretrained(backbone)
     if precision != "auto":
         choose_precision(precision)
-
-
-def _results_folder(data: Path, out: str | Path | None) -> Path:
-    if out is None:
-        folder = Path("runs") / ((data.resolve().name if data.is_dir() else data.stem) or "photos")
-    else:
-        folder = Path(out)
-    if data.is_dir() and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(data)):
-        raise UsageError(
-            f"--out {printable(folder)}: lies in the folder of the photos, where the next run would take it for a "
-            "class; choose a folder outside"
-        )
-    return folder
 
 
 @dataclass(frozen=True)

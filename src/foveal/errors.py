@@ -11,7 +11,8 @@ FovealError             1   anything below; catch this one to catch them all
 ├── WeightsError        4   weights that are missing, damaged or of another network
 ├── BundleError         4   a bundle that is missing, damaged, newer or has been edited
 ├── OutputError         5   a result that cannot be written
-└── MissingExtra        6   an optional package that this needs is not installed
+├── MissingExtra        6   an optional package that this needs is not installed
+└── TrainingError       7   a training that cannot go on: a loss that is no number
 
 A message says what happened, where (node, file, option), what was expected, and the next thing to try.
 An interrupted command (Ctrl-C) exits with 130.
@@ -117,6 +118,10 @@ class BundleError(FovealError):
 
 class OutputError(FovealError):
     exit_code = 5
+
+
+class TrainingError(FovealError):
+    exit_code = 7
 
 
 class MissingExtra(FovealError):

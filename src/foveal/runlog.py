@@ -1,15 +1,17 @@
-"""What a run tells while it goes: events to whoever listens, and to log.jsonl."""
+"""A run: its folder, and what it tells while it goes: events to whoever listens, and to log.jsonl."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foveal.errors import OutputError
+from foveal.errors import OutputError, UsageError
 from foveal.text import printable
 
 Observer = Callable[[str, dict[str, Any]], None]
@@ -18,16 +20,64 @@ Observer = Callable[[str, dict[str, Any]], None]
 _EVERY = 1.0  # seconds between the progress events that reach the log
 
 
-class RunLog:
-    """Passes events on and keeps them, one JSON object a line, flushed as they come; and times the stages."""
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
 
-    def __init__(self, path: Path, observer: Observer | None) -> None:
+    Attributes
+    ----------
+    folder : holds ``bundle/``, ``report.html``, ``result.json`` and ``log.jsonl``.
+    result : the content of ``result.json``.
+    """
+
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle"
+
+    @property
+    def accuracy(self) -> float:
+        """On the sealed test part."""
+        return float(self.result["test"]["accuracy"])
+
+
+def results_folder(data: Path, out: str | Path | None) -> Path:
+    """`out`, or ``runs/NAME`` of the data; UsageError inside the data."""
+    if out is None:
+        folder = Path("runs") / ((data.resolve().name if data.is_dir() else data.stem) or "photos")
+    else:
+        folder = Path(out)
+    if data.is_dir() and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(data)):
+        raise UsageError(
+            f"--out {printable(folder)}: lies in the folder of the photos, where the next run would take it for a "
+            "class; choose a folder outside"
+        )
+    return folder
+
+
+class RunLog:
+    """Passes events on and keeps them, one JSON object a line, flushed as they come; and times the stages.
+
+    Parameters
+    ----------
+    goes_on : add to the log that is there, less a last line that was cut short; else begin a new one.
+    """
+
+    def __init__(self, path: Path, observer: Observer | None, *, goes_on: bool = False) -> None:
         self.seconds: dict[str, float] = {}
         self._observer = observer
         self._begin = time.perf_counter()
         self._last_progress = -_EVERY
         try:
-            self._file = path.open("w", encoding="utf-8")
+            if goes_on and path.is_file():
+                os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+            self._file = path.open("a" if goes_on else "w", encoding="utf-8")
         except OSError as error:
             raise OutputError(
                 f"{printable(path)}: cannot be written ({error.strerror}); choose another --out"
@@ -37,7 +87,7 @@ class RunLog:
         if self._observer:
             self._observer(event, fields)
         now = time.perf_counter() - self._begin
-        if event in ("progress", "fetch"):
+        if event in ("progress", "fetch", "step"):
             if now - self._last_progress < _EVERY and fields["done"] != fields["total"]:
                 return
             self._last_progress = now
