@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from foveal.graph import Graph
     from foveal.models import create_model
     from foveal.networks import inspect, parse
+    from foveal.training.config import Config
+    from foveal.training.loop import fit
+    from foveal.training.run import train_from_scratch
     from foveal.zoo import create_graph, list_models, stages
 
 _HOMES = {
+    "Config": "training.config",
     "FovealError": "errors",
     "Graph": "graph",
     "check": "api",
     "create_graph": "zoo",
     "create_model": "models",
     "evaluate": "api",
+    "fit": "training.loop",
     "inspect": "networks",
     "list_models": "zoo",
     "load": "api",
@@ -34,14 +39,17 @@ _HOMES = {
     "parse": "networks",
     "stages": "zoo",
     "train": "api",
+    "train_from_scratch": "training.run",
 }
 __all__ = [
+    "Config",
     "FovealError",
     "Graph",
     "check",
     "create_graph",
     "create_model",
     "evaluate",
+    "fit",
     "inspect",
     "list_models",
     "load",
@@ -50,6 +58,7 @@ __all__ = [
     "parse",
     "stages",
     "train",
+    "train_from_scratch",
 ]
 
 

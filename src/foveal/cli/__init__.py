@@ -1,7 +1,7 @@
 """The command line: each command parses, calls the function that Python users call, and prints.
 
 Exit codes: 0 done, 1 any other error of ours, 2 usage, 3 data or pictures, 4 graph, weights or bundle, 5 output,
-6 a missing extra, 70 a fault in Foveal itself, 130 interrupted (`foveal.errors`).
+6 a missing extra, 7 a training that cannot go on, 70 a fault in Foveal itself, 130 interrupted (`foveal.errors`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -19,18 +20,24 @@ import typer
 
 from foveal.cli.check import check
 from foveal.cli.code import code
+from foveal.cli.compare import compare
 from foveal.cli.demo import demo
 from foveal.cli.evaluate import evaluate
+from foveal.cli.exercise import exercise
 from foveal.cli.filter import filter_
 from foveal.cli.inspect import inspect
 from foveal.cli.layer import layer
+from foveal.cli.lr_find import lr_find
 from foveal.cli.open_unit import open_unit
 from foveal.cli.pool import pool
 from foveal.cli.predict import predict
+from foveal.cli.preview import preview
 from foveal.cli.race import race
+from foveal.cli.reproduce import reproduce
 from foveal.cli.shift import shift
 from foveal.cli.show import writing
 from foveal.cli.train import train
+from foveal.cli.tune import tune
 from foveal.cli.zoo import zoo
 from foveal.errors import FovealError
 from foveal.text import printable
@@ -44,8 +51,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, evaluate, check, demo, inspect, layer, code, zoo, pool, shift, race):
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(train, predict, evaluate, check, demo, inspect, layer, code, zoo),
+    *(preview, reproduce, compare, tune, exercise, pool, shift, race),
+)
+for command in _COMMANDS:
     app.command(no_args_is_help=command not in (demo, layer, zoo, race))(command)
+app.command("lr-find", no_args_is_help=True)(lr_find)
 app.command("open", no_args_is_help=True)(open_unit)
 app.command("filter", no_args_is_help=True)(filter_)
 
@@ -80,8 +92,7 @@ def main() -> None:
             sys.stdout.flush()
         sys.exit(code or 0)
     except (KeyboardInterrupt, typer.Abort):
-        goes_on = arguments[:1] in (["train"], ["check"], ["demo"]) and "--no-cache" not in arguments
-        _fail("stopped" + "; what was computed is kept, and the same command goes on from there" * goes_on, 130)
+        _fail(f"stopped{_kept(arguments)}", 130)
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -91,6 +102,14 @@ def main() -> None:
             show()
             sys.exit(2)
         _fail(f"a fault in Foveal ({type(error).__name__}: {error}); --debug shows where, please report it", 70)
+
+
+def _kept(arguments: list[str]) -> str:
+    """What an interrupted command has kept, and how to go on."""
+    if arguments[:1] == ["train"] and any(word.startswith("--from-scratch") for word in arguments):
+        return "; the same command with --resume goes on from the last checkpoint"
+    goes_on = arguments[:1] in (["train"], ["check"], ["demo"]) and "--no-cache" not in arguments
+    return "; what was computed is kept, and the same command goes on from there" * goes_on
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

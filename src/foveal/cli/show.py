@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,7 @@ class Watcher:
         self._quiet = quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._batches: TaskID | None = None
         self._last = time.monotonic()
 
     def __enter__(self) -> Watcher:
@@ -116,10 +117,17 @@ class Watcher:
             self._say(f"{MARKS[fields['severity']]} {fields['title']}")
         elif event == "note":
             self._say(f"{MARKS['note']} {fields['text']}")
+        elif event == "alarm":
+            self._say(f"{MARKS['warning']} {fields['title']}")
+            self._say(f"        {fields['advice']}")
+        elif event == "step":
+            self._step(**fields)
+        elif event in _LINES:
+            self._say(_LINES[event](fields))
         elif event == "begin" and fields["stage"] == "heads":
             self._say("choosing and fitting the head ...")
             self._pulse()
-        elif event == "end" and fields["stage"] == "heads":
+        elif event == "end" and fields["stage"] in ("heads", "training"):
             self._close()
 
     def _pulse(self) -> None:
@@ -133,8 +141,32 @@ class Watcher:
             self._bar.add_task("", total=None)
 
     def _say(self, text: str) -> None:
+        if self._batches is not None and self._bar is not None:  # the bars of a training stay below its lines
+            self._bar.console.print(printable(text, limit=500), markup=False, highlight=False, soft_wrap=True)
+            return
         self._close()
         tell(printable(text, limit=500))
+
+    def _step(
+        self, epoch: int, epochs: int, done: int, total: int, loss: float, images_per_second: float, left: float | None
+    ) -> None:
+        """Batches `done` of the `total` of an epoch; `left` in seconds, until the end of the run."""
+        rate, rest = f"{images_per_second:,.0f} images/s", f"{duration(left)} left"
+        if not sys.stderr.isatty():
+            if time.monotonic() - self._last > _EVERY:
+                self._last = time.monotonic()
+                batches = f"{done:,} of {plural(total, 'batch', 'batches')}"
+                self._say(f"epoch {epoch}/{epochs}  {batches}  loss {loss:.3g}  {rate}  {rest}")
+            return
+        if self._bar is None or self._task is None or self._batches is None:
+            self._close()
+            self._bar = _training_bars()
+            self._bar.start()
+            self._task = self._bar.add_task("training", total=epochs, said="")
+            self._batches = self._bar.add_task("", total=total, said="")
+        self._bar.update(self._task, completed=epoch - 1 + done / total, said=rest)
+        said = f"{done:,}/{total:,}  loss {loss:.3g}  {rate}"
+        self._bar.update(self._batches, description=f"epoch {epoch}/{epochs}", completed=done, total=total, said=said)
 
     def _progress(self, done: int, total: int, cached: int) -> None:
         if sys.stderr.isatty():
@@ -143,19 +175,19 @@ class Watcher:
             self._last = time.monotonic()
             tell(f"{done:,} of {total:,} photos read")
 
-    def _fetch(self, done: int, total: int) -> None:
-        """Bytes of the network's weights; a `total` of 0 is one that the publisher does not say."""
+    def _fetch(self, done: int, total: int, what: str = "the network's weights") -> None:
+        """Bytes of `what`; a `total` of 0 is one that the publisher does not say."""
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = _byte_bar()
                 self._bar.start()
-                self._task = self._bar.add_task("fetching the network's weights", total=total or None)
+                self._task = self._bar.add_task(f"fetching {what}", total=total or None)
             assert self._task is not None
             self._bar.update(self._task, completed=done)
         elif time.monotonic() - self._last > _EVERY:
             self._last = time.monotonic()
             of = f" of {total / 1e6:,.0f}" if total else ""
-            tell(f"{done / 1e6:,.0f}{of} MB of the network's weights fetched")
+            tell(f"{done / 1e6:,.0f}{of} MB of {what} fetched")
         if done == total:
             self._close()
 
@@ -172,7 +204,64 @@ class Watcher:
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-            self._bar = self._task = None
+            self._bar = self._task = self._batches = None
+
+
+def duration(seconds: float | None) -> str:
+    """A time that is still to pass, coarsely; a dash where it is not known.
+
+    >>> duration(4.2), duration(100), duration(5000)
+    ('4 s', '2 min', '1 h 23 min')
+    """
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _epoch_line(fields: dict[str, Any]) -> str:
+    """``epoch 3/10  loss 0.412  val 0.398  87.1 %  9,800 images/s  1 min left``."""
+    accuracy = fields["train_accuracy"] if fields["val_accuracy"] is None else fields["val_accuracy"]
+    parts = [
+        f"epoch {fields['epoch']}/{fields['epochs']}",
+        f"loss {fields['train_loss']:.3g}",
+        *([] if fields["val_loss"] is None else [f"val {fields['val_loss']:.3g}"]),
+        *([] if accuracy is None else [f"{100 * accuracy:.1f} %"]),
+        f"{fields['images_per_second']:,.0f} images/s",
+        *([] if fields["left"] == 0 else [f"{duration(fields['left'])} left"]),
+    ]
+    return "  ".join(parts)
+
+
+def _fit_line(fields: dict[str, Any]) -> str:
+    processes = f", {plural(fields['processes'], 'process', 'processes')}" if fields["processes"] > 1 else ""
+    return (
+        f"{plural(fields['epochs'], 'epoch')} of {plural(fields['steps'], 'batch', 'batches')}; "
+        f"{plural(fields['parameters'], 'parameter')}; {fields['device']}, {fields['precision']}, "
+        f"{fields['layout']}{processes}"
+    )
+
+
+_LINES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "data": lambda fields: (
+        f"{plural(fields['train'], 'picture')} to train on, {fields['val']:,} to validate, {fields['test']:,} sealed; "
+        f"{plural(fields['classes'], 'class', 'classes')}, {fields['shape']}"
+    ),
+    "fit": _fit_line,
+    "resume": lambda fields: f"going on after step {fields['step']:,} of epoch {fields['epoch'] + 1}",
+    "epoch": _epoch_line,
+}
+"""What the events of a training from scratch say; see `foveal.training`."""
+
+
+def _training_bars() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _byte_bar() -> Progress:

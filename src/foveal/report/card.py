@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from foveal.published import PRETRAINED
-from foveal.report import wording
+from foveal.report import training_page, wording
 from foveal.report.render import usage
 from foveal.text import markdown, plural, printable
 
@@ -30,19 +30,7 @@ def model_card(result: Mapping[str, Any]) -> str:
         f"Log loss {wording.number(test['log_loss'])}, calibration error {wording.percent(test['calibration_error'])}. "
         + _sentence(wording.confusion_heading(data["classes"], test["confusion"]))
         + ".",
-        _table(
-            ("class", "recall", "precision", "test photos", "training photos"),
-            (
-                (
-                    markdown(row["label"]),
-                    wording.percent(row["recall"]),
-                    wording.percent(row["precision"]),
-                    f"{row['support']}",
-                    f"{data['counts'][row['label']]['train']}",
-                )
-                for row in test["per_class"]
-            ),
-        ),
+        _class_table(result, "photo"),
         "## How to use it",
         "Run these where the training was started, or put the new path of this folder.",
         _code(f"{commands['predict']}\n{commands['evaluate']}"),
@@ -59,6 +47,59 @@ def model_card(result: Mapping[str, Any]) -> str:
         licence(features),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def training_card(result: Mapping[str, Any]) -> str:
+    """Likewise of a network that was trained from scratch."""
+    test, data, network, split = result["test"], result["data"], result["network"], result["split"]
+    noun = training_page.noun_of(result)
+    commands = usage(result)
+    photos = data["kind"] != "known"
+    parts = [
+        f"# {markdown(result['name'])}: an image classifier",
+        f"Names a {noun} as one of {plural(len(data['classes']), 'class', 'classes')}. Made on "
+        f"{markdown(result['created'][:10])} with Foveal {markdown(result['foveal'])} by:",
+        _code(result["command"]),
+        "## How good it is",
+        f"**{wording.accuracy_text(test)}** of a sealed test part were named right. {wording.meaning(test, noun)}"
+        if test["total"]
+        else wording.meaning(test, noun),
+        *([wording.caveat(split) or _grouped(split)] if photos else []),
+        f"Log loss {wording.number(test['log_loss'])}, calibration error {wording.percent(test['calibration_error'])}.",
+        _class_table(result, noun),
+        "## How to use it",
+        "Run this where the training was started, or put the new path of this folder.",
+        _code(commands["predict"]),
+        _code(commands["python"], "python"),
+        "## What it was made from",
+        f"{plural(split['train'], noun)} to train on, {split['val']} to validate and {split['test']} for the test: "
+        f"{markdown(data['source'])}.",
+        f"The network {markdown(network['name'])} of {network['parameters']:,} parameters, drawn at random and trained "
+        f"for {plural(result['training']['epochs'], 'epoch')} with {markdown(result['config']['optimizer'])}.",
+        "## Where not to trust it",
+        f"- {noun.capitalize()}s unlike those it was trained on can score far lower than the number above.\n"
+        "- It always names one of its classes, whatever the picture shows.",
+        "## Licence",
+        "The weights were made from the data above: their rights are their owner's.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _class_table(result: Mapping[str, Any], noun: str) -> str:
+    counts = result["data"]["counts"]
+    return _table(
+        ("class", "recall", "precision", f"test {noun}s", f"training {noun}s"),
+        (
+            (
+                markdown(row["label"]),
+                wording.percent(row["recall"]),
+                wording.percent(row["precision"]),
+                f"{row['support']}",
+                f"{counts[row['label']]['train']}",
+            )
+            for row in result["test"]["per_class"]
+        ),
+    )
 
 
 def _grouped(split: Mapping[str, Any]) -> str:

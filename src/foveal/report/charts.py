@@ -16,9 +16,10 @@ from foveal.colors import cividis
 from foveal.metrics import wilson
 from foveal.report.wording import percent
 from foveal.svg import label, picture, tag, trimmed
-from foveal.text import printable
+from foveal.text import plural, printable
 
 Rgb = tuple[int, int, int]
+Tick = tuple[float, str]
 LARGEST_MATRIX = 25  # classes; a larger confusion matrix cannot be read, the list of its largest cells can
 
 
@@ -167,8 +168,13 @@ def _part(value: float) -> str:
     return f"{100 * value:.2f}%"
 
 
-class _Axes:
-    """The frame of a chart with percent on the vertical axis: maps data to pixels."""
+def percents(values: Sequence[float]) -> list[Tick]:
+    """Ticks at shares of 1."""
+    return [(value, f"{100 * value:.0f} %") for value in values]
+
+
+class Axes:
+    """The frame of a chart: maps data to pixels."""
 
     def __init__(self, width: int, height: int, x: tuple[float, float], y: tuple[float, float]) -> None:
         self.left, self.top, self.width, self.height = 58, 12, width, height
@@ -182,13 +188,13 @@ class _Axes:
         low, high = self._y
         return self.top + self.height * (high - value) / ((high - low) or 1)
 
-    def frame(self, x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[float], x: str, y: str) -> list[str]:
+    def frame(self, x_ticks: Sequence[Tick], y_ticks: Sequence[Tick], x: str, y: str) -> list[str]:
         right, bottom = self.left + self.width, self.top + self.height
-        lines = "".join(f"M{self.left} {self.y(t):.1f}H{right}" for t in y_ticks)
+        lines = "".join(f"M{self.left} {self.y(t):.1f}H{right}" for t, _ in y_ticks)
         lines += "".join(f"M{self.x(t):.1f} {self.top}V{bottom}" for t, _ in x_ticks)
         parts = [tag("path", class_="grid", d=lines)]
         small = {"font_size": 12, "class_": "muted"}
-        parts += [label(self.left - 7, self.y(t) + 4, f"{100 * t:.0f} %", text_anchor="end", **small) for t in y_ticks]
+        parts += [label(self.left - 7, self.y(t) + 4, text, text_anchor="end", **small) for t, text in y_ticks]
         parts += [label(self.x(t), bottom + 17, text, text_anchor="middle", **small) for t, text in x_ticks]
         parts.append(label(self.left + self.width / 2, bottom + 38, x, text_anchor="middle", font_size=13))
         turned = f"translate(11 {trimmed(self.top + self.height / 2)}) rotate(-90)"
@@ -199,16 +205,16 @@ class _Axes:
         return picture(self.left + self.width + 26, self.top + self.height + 46, title, parts)
 
 
-def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
+def reliability_diagram(bins: Sequence[Mapping[str, Any]], noun: str = "photo") -> str:
     """Said against right: each bin's accuracy (with its Wilson interval, 95 %) over its mean confidence.
 
     Parameters
     ----------
     bins : mappings with confidence, accuracy and count; empty bins are left out.
     """
-    axes = _Axes(280, 280, (0, 1), (0, 1))
-    ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
-    parts = axes.frame([(t, f"{100 * t:.0f} %") for t in ticks], ticks, "how sure it was (confidence)",
+    axes = Axes(280, 280, (0, 1), (0, 1))
+    ticks = percents([0.0, 0.25, 0.5, 0.75, 1.0])
+    parts = axes.frame(ticks, ticks, "how sure it was (confidence)",
                        "how often it was right")  # fmt: skip
     parts.append(tag("path", class_="dashed", d=f"M{axes.x(0):.1f} {axes.y(0):.1f}L{axes.x(1):.1f} {axes.y(1):.1f}"))
     parts.append(label(axes.x(0.05), axes.y(0.93), "better than it says", class_="muted", font_size=12))
@@ -221,7 +227,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
         x, y = axes.x(b["confidence"]), axes.y(b["accuracy"])
         low, high = wilson(round(b["accuracy"] * b["count"]), b["count"])
         said, right = percent(b["confidence"]), percent(b["accuracy"])
-        hint = tag("title", escape(f"{b['count']:,} photos: {said} sure, {right} right"))
+        hint = tag("title", escape(f"{plural(b['count'], noun)}: {said} sure, {right} right"))
         bar = tag("path", class_="whisker", d=f"M{x:.1f} {axes.y(low):.1f}V{axes.y(high):.1f}")
         parts.append(tag("g", hint + bar + tag("circle", class_="mark", cx=x, cy=y, r=4.5)))
     return axes.svg("Reliability diagram: confidence across, share of right answers up; ideal is the diagonal", parts)
@@ -236,10 +242,10 @@ def learning_curve(points: Sequence[Mapping[str, Any]]) -> str:
     """
     places = [math.log2(p["photos"]) for p in points]
     floor = math.floor(10 * min(p["low"] for p in points)) / 10
-    axes = _Axes(280, 210, (places[0], places[-1]), (floor, 1))
+    axes = Axes(280, 210, (places[0], places[-1]), (floor, 1))
     step = 0.1 if floor >= 0.4 else 0.2
     y_ticks = [round(1 - step * i, 3) for i in range(11) if 1 - step * i >= floor - 1e-9]
-    parts = axes.frame(_apart(places, points, axes), y_ticks, "training photos", "accuracy")
+    parts = axes.frame(_apart(places, points, axes), percents(y_ticks), "training photos", "accuracy")
     upper = [f"{axes.x(x):.1f},{axes.y(p['high']):.1f}" for x, p in zip(places, points, strict=True)]
     lower = [f"{axes.x(x):.1f},{axes.y(p['low']):.1f}" for x, p in zip(places, points, strict=True)]
     parts.append(tag("polygon", class_="band", points=" ".join(upper + lower[::-1])))
@@ -252,9 +258,9 @@ def learning_curve(points: Sequence[Mapping[str, Any]]) -> str:
     return axes.svg("Learning curve: accuracy over the number of training photos, with its interval", parts)
 
 
-def _apart(places: Sequence[float], points: Sequence[Mapping[str, Any]], axes: _Axes) -> list[tuple[float, str]]:
+def _apart(places: Sequence[float], points: Sequence[Mapping[str, Any]], axes: Axes) -> list[Tick]:
     """Tick labels, from the right, leaving out those that would touch."""
-    ticks: list[tuple[float, str]] = []
+    ticks: list[Tick] = []
     for x, p in sorted(zip(places, points, strict=True), key=lambda pair: -pair[0]):
         if not ticks or axes.x(ticks[-1][0]) - axes.x(x) > 44:
             ticks.append((x, f"{p['photos']:,}"))

@@ -116,3 +116,39 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
 }
 """id -> (term, definition); the report lists them in this order."""
+
+_SHARED = (
+    "accuracy", "baseline", "calibration", "confidence", "confusion", "f1", "interval", "log-loss", "precision",
+    "recall", "reliability", "support", "test",
+)  # fmt: skip
+_OF_TRAINING = {
+    "augmentation": (
+        "augmentation",
+        "Random changes to training photos, drawn anew in every epoch, that leave the class as it is: shifts, mirror "
+        "images, cut-outs. Validation and test photos are never changed.",
+    ),
+    "epoch": ("epoch", "One pass over the training part, in batches of a few photos each, in an order of its own."),
+    "loss": (
+        "loss",
+        "What training makes small: the mean of -ln(probability given to the true class). In training it includes "
+        "label smoothing, if there is any.",
+    ),
+    "macs": ("MACs", "Multiply-accumulates of convolutions and dense layers for one photo."),
+    "overfitting": (
+        "overfitting",
+        "The training loss falls on while the validation loss rises: the network learns its photos by heart.",
+    ),
+    "parameters": ("parameters", "The numbers that training sets."),
+    "rate": ("learning rate", "How far the weights move in a step, for a gradient of a given size."),
+    "temperature": (
+        "temperature",
+        "The one number the scores are divided by before they become probabilities, fitted on the validation part so "
+        "that confidence matches accuracy (Guo et al. 2017); 1 without such a part.",
+    ),
+    "validation": (
+        "validation part",
+        "Photos that are not trained on. They show how the training goes, and choose the epoch and the temperature.",
+    ),
+}
+TRAINING_GLOSSARY = dict(sorted(({key: GLOSSARY[key] for key in _SHARED} | _OF_TRAINING).items()))
+"""Likewise of a training from scratch."""

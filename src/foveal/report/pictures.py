@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from foveal.account import FINDING_PATHS, FINDING_ROWS
 from foveal.data.decode import decode_image
 from foveal.data.preprocess import Preprocessing
 from foveal.data.thumbnails import overlay, thumbnail
@@ -64,3 +67,20 @@ def collect(
         whole.thumbnails |= gallery.thumbnails
         whole.maps |= gallery.maps
     return whole
+
+
+def enlarged(pixels: np.ndarray, side: int = 160) -> bytes:
+    """One picture of an array, uint8 (1 or 3, height, width), as a JPEG of about `side` pixels, its own kept square."""
+    times = max(1, side // max(pixels.shape[1:]))
+    large = pixels.repeat(times, axis=1).repeat(times, axis=2).transpose(1, 2, 0)
+    return thumbnail(np.ascontiguousarray(np.broadcast_to(large, (*large.shape[:2], 3))), side)
+
+
+def thumbnails_of_findings(findings: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """JPEG bytes by path, of the photos of pre-flight's findings that a report shows."""
+    rows = [row for finding in findings for row in finding["rows"][:FINDING_ROWS]]
+    found = {}
+    for path in {path for row in rows for path in row["paths"][:FINDING_PATHS]}:
+        with contextlib.suppress(ImageError):
+            found[path] = thumbnail(decode_image(Path(path), at_least=160))
+    return found

@@ -14,6 +14,7 @@ from foveal.templates import environment
 from foveal.text import plural, printable
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 SHOWN = 12  # photos of a kind shown as pictures; the rest is listed
@@ -36,6 +37,26 @@ def render_report(result: dict[str, Any], pictures: Mapping[str, bytes], maps: M
     """
     from markupsafe import Markup
 
+    page = page_templates(pictures, maps, GLOSSARY).get_template("report.html")
+    return page.render(r=result, style=page_style(), **_derived(result, Markup))
+
+
+def page_templates(
+    pictures: Mapping[str, bytes],
+    maps: Mapping[str, bytes],
+    glossary: Mapping[str, tuple[str, str]],
+    noun: str = "photo",
+) -> Environment:
+    """The templates of this folder, with what they call.
+
+    Parameters
+    ----------
+    pictures, maps : as `render_report` has them.
+    glossary : id -> (term, definition); a label that is not in it is an error.
+    noun : what the data are.
+    """
+    from markupsafe import Markup
+
     def photo(path: str, kind: str = "photo") -> Markup:
         data = (maps if kind == "map" else pictures).get(path)
         name = printable(path)
@@ -46,7 +67,7 @@ def render_report(result: dict[str, Any], pictures: Mapping[str, bytes], maps: M
         return Markup('<img alt="{}" src="data:image/jpeg;base64,{}">').format(alt, Markup(source))
 
     def term(key: str, text: str | None = None) -> Markup:
-        known, _ = GLOSSARY[key]
+        known, _ = glossary[key]
         return Markup('<a class="term" href="#what-{}">{}</a>').format(key, text or known)
 
     def chart(name: str, *arguments: Any, **options: Any) -> Markup:
@@ -57,11 +78,16 @@ def render_report(result: dict[str, Any], pictures: Mapping[str, bytes], maps: M
         percent=wording.percent, number=_number, seconds=wording.seconds, plural=plural, quoted=wording.short
     )
     templates.globals.update(
-        photo=photo, term=term, chart=chart, say=wording, glossary=GLOSSARY, shown=SHOWN, listed=LISTED
+        photo=photo, term=term, chart=chart, say=wording, glossary=glossary, shown=SHOWN, listed=LISTED, noun=noun
     )
-    page = templates.get_template("report.html")
-    style = Markup((_FOLDER / "report.css").read_text("utf-8"))
-    return page.render(r=result, style=style, **_derived(result, Markup))
+    return templates
+
+
+def page_style() -> Markup:
+    """The style sheet of every page."""
+    from markupsafe import Markup
+
+    return Markup((_FOLDER / "report.css").read_text("utf-8"))
 
 
 def _derived(result: Mapping[str, Any], markup: type[Markup]) -> dict[str, Any]:
@@ -74,7 +100,7 @@ def _derived(result: Mapping[str, Any], markup: type[Markup]) -> dict[str, Any]:
         "findings": sorted(result["preflight"]["findings"], key=lambda f: order[f["severity"]]),
         "pairs": wording.confused_pairs(classes, confusion),
         "matrix": len(classes) <= charts.LARGEST_MATRIX,
-        "per_class": _weakest_first(result["test"]["per_class"]),
+        "per_class": weakest_first(result["test"]["per_class"]),
         "candidates": candidates,
         "stages": {name: t for name, t in result["seconds"].items() if name != "total"},
         "curve_rest": wording.first_sentence(result["learning_curve"]["verdict"])[1]
@@ -84,7 +110,8 @@ def _derived(result: Mapping[str, Any], markup: type[Markup]) -> dict[str, Any]:
     }
 
 
-def _weakest_first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def weakest_first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Scores by class, the least recall before all; those without are last."""
     return sorted(rows, key=lambda row: 2.0 if row["recall"] is None else row["recall"])
 
 

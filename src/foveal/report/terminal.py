@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from foveal.report import wording
+from foveal.report import training_page, wording
 from foveal.text import plural, printable
 
 if TYPE_CHECKING:
@@ -30,6 +30,26 @@ def summary_lines(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def training_lines(result: Mapping[str, Any]) -> list[str]:
+    """The end of a training in the terminal: plain text; see `summary_lines`."""
+    test, noun = result["test"], training_page.noun_of(result)
+    folder = printable(wording.run_folder(result), limit=1000)
+    score = f"{wording.accuracy_text(test)} of the sealed test {noun}s named right" if test["total"] else "not tested"
+    serious = [finding for finding in training_page.findings(result) if finding["severity"] == "warning"]
+    lines = [
+        score,
+        f"  {training_page.curves_heading(result['history'])}",
+        *(f"  {printable(each['title'])}" for each in serious),
+    ]
+    if test["total"]:
+        lines.append(f"  {wording.confusion_heading(result['data']['classes'], test['confusion'], noun)}")
+    lines.append(f"report  {folder}/report.html")
+    if not result["bundle"]:
+        return [*lines, f"weights {folder}/weights.safetensors"]
+    word = wording.shell_word(wording.bundle_path(result))
+    return [*lines, f"bundle  {folder}/bundle", f"next    foveal predict {word} {noun.upper()}..."]
+
+
 def findings(result: Mapping[str, Any]) -> list[str]:
     """One to four sentences, the most pressing first."""
     doubted, curve = result["doubts"]["total"], result["learning_curve"]
@@ -43,7 +63,7 @@ def findings(result: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def class_table(result: Mapping[str, Any], *, most: int = 12) -> Table:
+def class_table(result: Mapping[str, Any], *, most: int = 12, noun: str = "photo") -> Table:
     """The weakest classes as a rich table with a bar for recall; at most `most` rows."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -56,7 +76,7 @@ def class_table(result: Mapping[str, Any], *, most: int = 12) -> Table:
     table.add_column("recall", justify="right")
     table.add_column("")
     table.add_column("precision", justify="right")
-    table.add_column("photos", justify="right")
+    table.add_column(f"{noun}s", justify="right")
     for row in rows[:most]:
         bar = ProgressBar(total=1, completed=row["recall"] or 0, width=20)
         name = Text(printable(row["label"], limit=40))

@@ -1,6 +1,7 @@
 """Numbers as text, and headings that say the finding: small pure functions of `result.json`.
 
 Everything returned is plain text. Names inside are `printable` already; escaping for HTML or Markdown is the caller's.
+A `noun` is what the data are: photos, or pictures of another kind.
 """
 
 from __future__ import annotations
@@ -108,14 +109,14 @@ def run_folder(result: Result) -> str:
 # --- findings -------------------------------------------------------------------------------------------------------
 
 
-def meaning(test: Result) -> str:
+def meaning(test: Result, noun: str = "photo") -> str:
     """The headline in one plain sentence."""
     if not test["total"]:
-        return "There was no photo to test on, so nothing is known about how good this classifier is."
+        return f"There was no {noun} to test on, so nothing is known about how good this classifier is."
     low, high = test["interval"]
     return (
-        f"Of 100 new photos like these, expect about {100 * test['accuracy']:.0f} to be named right; "
-        f"with {plural(test['total'], 'test photo')}, anything from {100 * low:.0f} to {100 * high:.0f} is plausible."
+        f"Of 100 new {noun}s like these, expect about {100 * test['accuracy']:.0f} to be named right; "
+        f"with {plural(test['total'], f'test {noun}')}, anything from {100 * low:.0f} to {100 * high:.0f} is plausible."
     )
 
 
@@ -140,14 +141,14 @@ def caveat(split: Result) -> str | None:
     )
 
 
-def preflight_heading(findings: Sequence[Result]) -> str:
+def preflight_heading(findings: Sequence[Result], what: str = "the photos") -> str:
     if not findings:
-        return "Nothing wrong was found in the photos"
+        return f"Nothing wrong was found in {what}"
     if len(findings) == 1:
         return str(printable(findings[0]["title"]).rstrip("."))
     counts = [(sum(f["severity"] == kind for f in findings), kind) for kind in ("error", "warning", "note")]
     found = [plural(count, kind) for count, kind in counts if count]
-    return f"The photos gave {', '.join(found[:-1])}{' and ' if found[:-1] else ''}{found[-1]}"
+    return f"{what.capitalize()} gave {', '.join(found[:-1])}{' and ' if found[:-1] else ''}{found[-1]}"
 
 
 def confused_pairs(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[tuple[str, str, int, int]]:
@@ -162,14 +163,14 @@ def confused_pairs(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def confusion_heading(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
+def confusion_heading(classes: Sequence[str], confusion: Sequence[Sequence[int]], noun: str = "photo") -> str:
     """Where the mistakes are: one pair of classes, a few classes, or everywhere."""
     pairs = confused_pairs(classes, confusion)
     mistakes = sum(count for _, _, count, _ in pairs)
     if not sum(map(sum, confusion)):
-        return "There was no photo to test on"
+        return f"There was no {noun} to test on"
     if not mistakes:
-        return "No photo of the test part was named wrong"
+        return f"No {noun} of the test part was named wrong"
     if mistakes == 1:
         return f"One mistake: {short(pairs[0][0])} was taken for {short(pairs[0][1])}"
     if len(pairs) == 1 or len(classes) == 2:
@@ -199,13 +200,13 @@ def _times(count: int) -> str:
     return ("once", "twice")[count - 1] if count <= 2 else f"{count} times"
 
 
-def class_heading(rows: Sequence[Result], accuracy: float) -> str:
+def class_heading(rows: Sequence[Result], accuracy: float, noun: str = "photo") -> str:
     """Whether a class is clearly weaker (the whole interval of its recall lies below the accuracy)."""
     seen = [(row["recall"], row["support"], row["label"]) for row in rows if row["support"]]
     if not seen:
-        return "No class had a photo to test on"
+        return f"No class had a {noun} to test on"
     if all(recall == 1 for recall, _, _ in seen):
-        return "Every test photo of every class was recognised"
+        return f"Every test {noun} of every class was recognised"
     weak = [(r, n, label) for r, n, label in seen if wilson(round(r * n), n)[1] < accuracy]
     if not weak:
         return "No class is clearly weaker than the others"
@@ -241,11 +242,11 @@ def doubts_heading(total: int) -> str:
     return f"{counted(total, 'photo')} may carry the wrong label" if total else "No label is in doubt"
 
 
-def mistakes_heading(mistakes: Sequence[Result]) -> str:
+def mistakes_heading(mistakes: Sequence[Result], noun: str = "photo") -> str:
     if not mistakes:
         return "There is no mistake to show"
     worst = max(mistakes, key=lambda row: float(row["probability"]))
-    sure, photo = percent(worst["probability"]), f"a photo of {short(worst['label'])}"
+    sure, photo = percent(worst["probability"]), f"a {noun} of {short(worst['label'])}"
     return f"The worst mistake: {sure} sure of {short(worst['predicted'])} for {photo}"
 
 

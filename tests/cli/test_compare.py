@@ -1,0 +1,66 @@
+"""`foveal compare` and `foveal exercise`: what they print, write and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from foveal.cli import app
+from foveal.errors import FovealError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LINEAR, DEEP = "8x8x1 > flatten > dense 10", "8x8x1 > flatten > dense 8 relu > dense 10"
+
+
+def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "digits", f"linear={LINEAR}", DEEP, "--epochs", "1", "--repetitions", "2"]
+    words += ["--set", "momentum=0.5", "--optimizer", "momentum", "--batch-size", "512", "--out", str(tmp_path / "new")]
+    assert not app(words, standalone_mode=False)
+    text, progress = capsys.readouterr()
+    assert [line.split()[:2] for line in text.splitlines()[3:5]] == [["linear", "650"], ["network", "2"]]
+    assert "2 of 2: network 2: " in progress
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "plot.png", "report.html", "result.json", "results.jsonl",
+    }  # fmt: skip
+    with Image.open(tmp_path / "new" / "plot.png") as image:
+        assert image.format == "PNG"
+    config = json.loads((tmp_path / "new" / "result.json").read_text())["config"]
+    assert (config["momentum"], config["batch_size"], config["seed"]) == (0.5, 512, 0)
+
+
+def test_exercise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not app(["exercise", "zeros", "--epochs", "1", "--out", str(tmp_path)], standalone_mode=False)
+    assert "zeros" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"plot.png", "result.json"}
+    words = ["exercise", "sigmoid", "--epochs", "1", "--seed", "3", "--format", "json", "-q"]
+    assert not app(words, standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
+    assert found["seed"] == 3 and [net["activation"] for net in found["nets"]] == ["sigmoid", "relu"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["compare", "digits", LINEAR], 2, "a comparison takes two networks or more"),
+        (["compare", "digits", f"a={LINEAR}", f"a={DEEP}"], 2, "two networks are called a; give one another name"),
+        (["compare", "digit", LINEAR, DEEP], 2, "unknown dataset 'digit'; did you mean digits"),
+        (["compare", "digits", LINEAR, "a=8x8x1 > dens 10"], 4, "read 'dens', expected a layer (did you mean dense?)"),
+        (["compare", "digits", LINEAR, DEEP, "--set", "epoch=2"], 2, "unknown setting 'epoch'; did you mean epochs"),
+        (["compare", "digits", LINEAR, DEEP, "--lr", "0"], 2, "lr = 0.0; expected a finite number above 0"),
+        (["compare", "digits", LINEAR, DEEP, "--format", "csv"], 2, "--format 'csv'; expected one of text, json"),
+        (["compare", "digits", LINEAR, DEEP, "--out", "FILE"], 2, "a file; expected the name of a folder"),
+        (["exercise", "pool"], 2, "unknown exercise 'pool'; did you mean pooling"),
+        (["exercise", "zeros", "--limit", "9"], 2, "the exercise zeros has no option limit; it has epochs, seed"),
+        (["exercise", "fooling", "--epochs", "9"], 2, "fooling has no option epochs; it has repetitions, seed"),
+        (["exercise", "pooling", "--data", "mnst"], 2, "unknown dataset of this exercise 'mnst'; did you mean mnist"),
+    ],
+)
+def test_refusals(words: list[str], code: int, message: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FovealError) as caught:
+        app([str(tmp_path / "file") if word == "FILE" else word for word in words], standalone_mode=False)
+    assert caught.value.exit_code == code and message in str(caught.value)
