@@ -1,0 +1,264 @@
+"""A search over settings by Optuna (Akiba et al. 2019), on the validation part; the test part is opened at the end.
+
+Any number of processes may search one study, by way of its database. What a search claims is the validation score of
+its best trial, which it chose because it was high: how much of that is luck, the test part says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foveal.datasets.pictures import PictureSet
+from foveal.errors import DataError, MissingExtra, OutputError, TrainingError, UsageError
+from foveal.experiments.estimates import student
+from foveal.experiments.space import Space, default_space, first, suggest
+from foveal.experiments.tuned import Trial, Tuning
+from foveal.experiments.watching import Watch
+from foveal.files import make_folder
+from foveal.graph import Graph
+from foveal.runlog import Observer
+from foveal.text import printable
+from foveal.training.callbacks import Callback
+from foveal.training.choices import Choices
+from foveal.training.config import Config
+from foveal.training.history import History
+from foveal.training.loop import fit
+from foveal.training.state import Training
+
+if TYPE_CHECKING:
+    import optuna
+
+PATIENCE = 25  # fifths of a second that tables may take to be made by another process
+HEARTBEAT = 30  # seconds: a process that was killed is noticed after two of these, and its trial is not counted
+
+
+def tune(
+    network: Graph,
+    data: PictureSet,
+    config: Config | None = None,
+    *,
+    space: Space | None = None,
+    trials: int = 20,
+    budget: float | None = None,
+    storage: str | Path = "tuning.sqlite",
+    study: str | None = None,
+    repetitions: int = 3,
+    observer: Observer | None = None,
+) -> Tuning:
+    """Search `space` for the settings of highest validation accuracy, then train the winner again and test it.
+
+    Parameters
+    ----------
+    config : what is not searched; ``config.seed`` is every trial's, so that they differ by their settings alone.
+    space : by setting a `Range` or `Choice`; `default_space` if None. `config` itself is the first trial.
+    trials : of the study in the end, those of earlier and of other processes counted; `budget` : seconds after which no
+        further one begins.
+    storage : an SQLite file, or the URL of a database that Optuna reaches (``postgresql+psycopg://...``).
+    study : its name in the database; the network's and the data's if None.
+    repetitions : seeds from which the winner is trained again.
+
+    Raises
+    ------
+    MissingExtra : Optuna, or the database's driver, is not installed.
+    DataError : `data` has no validation or no test part.
+    UsageError : the study searched something else before, or nothing was reached.
+    OutputError : the database cannot be reached.
+    """
+    config = config or Config()
+    space = dict(space or default_space(config))
+    for part in ("val", "test"):
+        if not len(getattr(data, part)):
+            raise DataError(f"{data.name} has no {part} part; a search needs one to choose on and one to test on")
+    if repetitions < 1 or trials < 1:
+        raise UsageError(f"trials = {trials}, repetitions = {repetitions}; expected at least 1 of each")
+    name = study or f"{network.name}-{data.name}"
+    tell = observer or (lambda event, fields: None)
+    with _database(storage) as opened:
+        found = _study(name, opened, config, _subject(network, data, config, space), shared="://" in str(storage))
+        found.enqueue_trial(first(space, config), skip_if_exists=True)
+        choices = Training(network, data, config).choices  # probed once, for all trials alike
+        _search(found, network, replace(data, test=data.test[:0]), config, space, trials, budget, choices, tell)
+        return _judged(found, network, data, config, space, repetitions, choices, tell)
+
+
+def _search(
+    study: optuna.Study, network: Graph, data: PictureSet, config: Config, space: Space, trials: int,
+    budget: float | None, choices: Choices, tell: Observer,
+) -> None:  # fmt: skip
+    """Try settings until the study has `trials` of them, or `budget` seconds have passed; `data` has no test part."""
+    from optuna.exceptions import TrialPruned
+    from optuna.study import MaxTrialsCallback
+    from optuna.trial import TrialState
+
+    counted = (TrialState.COMPLETE, TrialState.PRUNED)
+
+    def objective(trial: optuna.Trial) -> float:
+        reporter = _Reporter(trial)
+        history = fit(network, data, suggest(trial, space, config), callbacks=[reporter], choices=choices)
+        if reporter.pruned:
+            raise TrialPruned
+        return _reached(history)
+
+    def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        tell("trial", asdict(_trial(trial)) | {"of": trials})
+
+    if len(study.get_trials(states=counted)) < trials:
+        study.optimize(
+            objective, timeout=budget, catch=(TrainingError,), callbacks=[told, MaxTrialsCallback(trials, counted)]
+        )
+
+
+class _Reporter(Callback):
+    """Tells the study each epoch's validation accuracy, and stops what it gives up."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self._trial, self.pruned = trial, False
+
+    def after_epoch(self, training: Training) -> None:
+        self._trial.report(_reached(training.history), training.epoch)
+        if self._trial.should_prune() and training.epoch < training.config.epochs:
+            self.pruned, training.stop = True, "given up: half of the other trials were better by now"
+
+
+def _reached(history: History) -> float:
+    return max(epoch.val_accuracy or 0.0 for epoch in history.epochs)
+
+
+def _judged(
+    study: optuna.Study, network: Graph, data: PictureSet, config: Config, space: Space, repetitions: int,
+    choices: Choices, tell: Observer,
+) -> Tuning:  # fmt: skip
+    """The winner from other seeds, and the test part, opened for it alone."""
+    from optuna.trial import TrialState
+
+    if not study.get_trials(states=(TrialState.COMPLETE,)):
+        raise UsageError(f"{study.study_name}: no trial came to its end; give more trials or a longer budget")
+    best = _trial(study.best_trial)
+    winner = config.with_values(best.values)
+    seeds = tuple(winner.seed + 1 + i for i in range(repetitions))
+    opened = (*study.user_attrs.get("test_opened", ()), datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    study.set_user_attr("test_opened", opened)
+    tell("test_opened", {"times": len(opened), "seeds": list(seeds)})
+    histories, tests = [], []
+    for seed in seeds:
+        tester = Watch()
+        histories.append(fit(network, data, replace(winner, seed=seed), callbacks=[tester], choices=choices))
+        tests.append(tester.accuracy)
+        tell("retrained", {"seed": seed, "validation": _reached(histories[-1]), "test": tester.accuracy})
+    test = student(tests, least=0, most=1)
+    return Tuning(
+        name=study.study_name,
+        space={name: str(domain) for name, domain in space.items()},
+        trials=tuple(_trial(trial) for trial in study.get_trials()),
+        best=best,
+        config=winner,
+        seeds=seeds,
+        validation=student([_reached(history) for history in histories], least=0, most=1),
+        test=test,
+        tests=tuple(tests),
+        optimism=(best.accuracy or 0.0) - test.mean,
+        opened=opened,
+    )
+
+
+def _trial(trial: optuna.trial.FrozenTrial) -> Trial:
+    took = trial.duration.total_seconds() if trial.duration else 0.0
+    reached = max(trial.intermediate_values.values(), default=None)
+    state = trial.state.name.lower()
+    return Trial(trial.number, state, reached, len(trial.intermediate_values), took, dict(trial.params))
+
+
+def _subject(network: Graph, data: PictureSet, config: Config, space: Space) -> dict[str, str]:
+    """What must be the same for all who search one study, in a form to compare."""
+    shape = json.dumps(network.to_json(), sort_keys=True)
+    return {
+        "network": hashlib.sha256(shape.encode()).hexdigest(),
+        "data": data.digest,
+        "config": json.dumps(config.to_json(), sort_keys=True),
+        "space": json.dumps({name: str(domain) for name, domain in space.items()}, sort_keys=True),
+    }
+
+
+def _study(name: str, storage: Any, config: Config, subject: dict[str, str], *, shared: bool) -> optuna.Study:
+    """The study called `name`, begun or gone on with; UsageError where it searched something else."""
+    from optuna import create_study
+    from optuna.pruners import MedianPruner
+    from optuna.samplers import TPESampler
+
+    study = create_study(
+        study_name=name, storage=storage, direction="maximize", load_if_exists=True, pruner=MedianPruner()
+    )
+    known = study.user_attrs.get("subject")
+    if known is None:
+        study.set_user_attr("subject", subject)
+    elif known != subject:
+        differs = ", ".join(key for key in subject if known.get(key) != subject[key])
+        raise UsageError(
+            f"{printable(name)}: this study searched with another {differs}; give another --study, or that {differs}"
+        )
+    # those that search along must not all begin with the same random settings
+    seed = config.seed + len(study.get_trials(deepcopy=False)) + (os.getpid() if shared else 0)
+    study.sampler = TPESampler(seed=seed)
+    return study
+
+
+def _opened(url: str) -> Any:
+    """The database at `url`, its tables made; where another process is making them at this moment, after that."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import DBAPIError
+
+    for _ in range(PATIENCE):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # the heartbeat: since 2021
+                return RDBStorage(url, heartbeat_interval=HEARTBEAT, grace_period=2 * HEARTBEAT)
+        except DBAPIError as error:
+            if not any(words in str(error.orig) for words in ("already exists", "UNIQUE", "duplicate key", "locked")):
+                raise
+            time.sleep(0.2)
+    return RDBStorage(url)
+
+
+@contextmanager
+def _database(storage: str | Path) -> Iterator[Any]:
+    """The database at `storage`: a URL, or an SQLite file, made with its folder."""
+    try:
+        import optuna
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise MissingExtra("tuning", "tune") from error
+    url = str(storage)
+    if "://" not in url:
+        make_folder(Path(url).absolute().parent)
+        url = f"sqlite:///{url}"
+    place = printable(url.rpartition("@")[2])  # without the password
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    opened = None
+    try:
+        opened = _opened(url)
+        yield opened
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"the database {place} ({error.name})", "tune") from error
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = printable(str(error.__cause__ or error).splitlines()[0], limit=200)
+        raise OutputError(
+            f"{place}: the database cannot be used ({reason}); check that it runs, and the URL"
+        ) from error
+    finally:
+        optuna.logging.set_verbosity(level)
+        if opened is not None:
+            opened.remove_session()
+            opened.engine.dispose()
