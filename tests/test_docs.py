@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+from torch.distributed.run import get_args_parser
 
 import foveal
 from foveal import errors
@@ -135,6 +136,7 @@ def test_every_command_and_option_exists(page: Path) -> None:
                 assert f"\n{target}:" in (ROOT / "Makefile").read_text("utf-8"), target
     known = {option for command in COMMANDS.commands.values() for p in command.params for option in options(p)}
     known |= {option for p in COMMANDS.params for option in options(p)} | {"--help"}
+    known |= {option for action in get_args_parser()._actions for option in action.option_strings}  # torchrun's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text("utf-8")))
     assert named <= known, sorted(named - known)
 

@@ -49,8 +49,9 @@ OPTIMIZERS: dict[str, Kind] = {
     "rmsprop": Kind(optim.RMSprop, lr=0.001, fused=()),
     # Kingma & Ba (2015), algorithm 1
     "adam": Kind(optim.Adam, lr=0.001),
-    # Loshchilov & Hutter (2019): decay apart from the gradient; its amount is PyTorch's
-    "adamw": Kind(optim.AdamW, lr=0.001, weight_decay=0.01),
+    # Loshchilov & Hutter (2019): decay apart from the gradient; its amount is PyTorch's. The rate is ours, the highest of
+    # one-cycle: on digits, MNIST and Fashion-MNIST better than 0.001 for every network tried, and safe without norms
+    "adamw": Kind(optim.AdamW, lr=0.003, weight_decay=0.01),
 }
 """Every optimizer by name. For all but ``adamw`` the decay is the lambda of ``lambda/2 * sum of w^2`` in the loss."""
 
