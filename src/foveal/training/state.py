@@ -235,7 +235,8 @@ class Training:
 
     def _taken(self, values: Tensor | np.ndarray, rows: Tensor) -> Tensor:
         if isinstance(values, np.ndarray):
-            return torch.from_numpy(values[rows.numpy()]).to(self.device)
+            few = torch.from_numpy(values[rows.numpy()])
+            return (few.pin_memory() if self.device.type == "cuda" else few).to(self.device, non_blocking=True)
         return values.index_select(0, rows.to(self.device))
 
     def _channels(self, values: Sequence[float]) -> Tensor:
