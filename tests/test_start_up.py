@@ -59,7 +59,7 @@ print(json.dumps({
 def test_every_submodule_imports_and_none_shadows_a_public_name() -> None:
     found = python(EVERYTHING)
     assert {"foveal.build", "foveal.cli.train", "foveal.engines.openvino", "foveal.heads.maps"} <= set(found["names"])
-    kinds = {"FovealError": "type", "Graph": "type"}
+    kinds = {"Config": "type", "FovealError": "type", "Graph": "type"}
     assert found["kinds"] == {name: kinds.get(name, "function") for name in foveal.__all__}
     assert all(found["same"].values())
     assert not {f"foveal.{name}" for name in foveal.__all__} & set(found["names"])

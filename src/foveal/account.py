@@ -30,6 +30,11 @@ PICTURED = 12  # photos of a kind that the report shows as pictures
 FINDING_ROWS, FINDING_PATHS = 6, 4  # likewise for what pre-flight found
 
 
+def now() -> str:
+    """UTC to the second: ``2026-01-31T12:00:00Z``."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @dataclass(frozen=True)
 class Account:
     """The parts of a finished run; `to_json` joins them."""
@@ -57,7 +62,7 @@ class Account:
             "foveal": foveal.__version__,
             "name": self.folder.name,
             "out": str(self.folder),
-            "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "created": now(),
             "command": self.command,
             "data": self._data(),
             "preflight": {"findings": [finding.to_json() for finding in self.findings]},

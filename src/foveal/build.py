@@ -16,6 +16,7 @@ from foveal.errors import GraphError, WeightsError
 from foveal.graph import INPUT, Graph
 from foveal.modules import EXPRESSIONS, MODULES, own_pad, pad
 from foveal.ops import Opaque
+from foveal.rewriting import fold_batch_norm
 from foveal.weights import check_weights
 
 
@@ -113,7 +114,8 @@ class TorchEngine:
     def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray], *, precision: str = "f32", threads: int = 1):
         self.precision = precision
         torch.set_num_threads(1 if threads > 1 else torch.get_num_threads())  # callers bring the threads
-        self._module = build(graph, weights).eval()
+        check_weights(graph, {name: array.shape for name, array in weights.items()})
+        self._module = build(*fold_batch_norm(graph, weights)).eval()
 
     @staticmethod
     def has_bf16() -> bool:

@@ -125,7 +125,7 @@ def _fold(layer: Node, norm: Node, weights: dict[str, np.ndarray]) -> None:
     factor = 1 / np.sqrt(own["running_var"] + norm.op.eps)
     shift = np.zeros_like(factor)
     if norm.op.affine:
-        factor, shift = (factor * weights.pop(f"{norm.name}.weight"), weights.pop(f"{norm.name}.bias"))
+        factor, shift = factor * weights.pop(f"{norm.name}.weight"), weights.pop(f"{norm.name}.bias")
     weight = weights[f"{layer.name}.weight"]
     bias = weights.get(f"{layer.name}.bias", np.zeros(1))
     weights[f"{layer.name}.weight"] = (weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))).astype(weight.dtype)

@@ -64,6 +64,7 @@ def test_options_become_a_config(asked: dict[str, Any], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "kind", "message"),
     [
+        ([], UsageError, "digits is a known dataset, not photos; give --from-scratch NETWORK"),
         (["--epochs", "3"], UsageError, "--epochs goes with --from-scratch NETWORK only; give that, too"),
         (["--set", "lr=1"], UsageError, "--set goes with --from-scratch NETWORK only"),
         (["--from-scratch", "x", "--backbone", "resnet50"], UsageError, "--backbone does not go with --from-scratch"),
@@ -138,7 +139,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     os.kill(begun.pid, signal.SIGINT)
     _, said = begun.communicate(timeout=60)
     assert begun.returncode == 130
-    assert said.endswith("error: stopped; the same command with --resume goes on from the last checkpoint\n")
+    assert said.endswith(
+        "error: stopped; the same command with --resume goes on from the last checkpoint (one an epoch, and every half "
+        "minute)\n"
+    )
     epochs = sum(json.loads(line)["event"] == "epoch" for line in (tmp_path / "log.jsonl").read_text().splitlines())
     again = [*words[:5], str(epochs + 1), *words[6:], "--resume"]
     assert not app(again, standalone_mode=False)

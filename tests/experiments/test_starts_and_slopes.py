@@ -14,11 +14,11 @@ from foveal.build import build
 from foveal.errors import UsageError
 from foveal.experiments.symmetry import HIDDEN, Symmetry, distinct_units, symmetry
 from foveal.experiments.vanishing import DEPTH, Vanishing, gradient_lengths, network, vanishing
-from foveal.experiments.watching import digits, plain
+from foveal.experiments.watching import HE, digits, plain
 from foveal.initializing import initialize
 from foveal.reference import backward, run
 from foveal.reference.losses import cross_entropy_backward
-from foveal.training.state import HE, Training
+from foveal.training.state import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -119,6 +119,11 @@ def test_a_study_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
     assert "network-digits: this study searched with another config, space; give another --study" in str(error.value)
 
 
+def test_trials_that_all_fail_come_to_an_end(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="network-digits: no trial came to its end; give more trials or a longer"):
+        tune(NETWORK, few_digits(), CONFIG, space={"lr": Range(1e30, 1e36)}, trials=1, storage=tmp_path / "s.sqlite")
+
+
 def test_a_database_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "study.sqlite").write_text("not a database at all" * 100)
     with pytest.raises(OutputError, match=r"study\.sqlite: the database cannot be used \(.*not a database"):
@@ -155,6 +160,7 @@ def test_spaces_as_text() -> None:
     ("said", "message"),
     [
         ("lr", "expected NAME=LOW..HIGH or NAME=ONE|ANOTHER"),
+        ("lr=9", "--search 'lr=9'; expected NAME=LOW..HIGH or NAME=ONE|ANOTHER; --set fixes one"),
         ("lr=0.1..0.01", "expected two numbers, the lower first"),
         ("lr=0..1", "lr = 0.0; expected a finite number above 0"),
         ("rate=1..2", "unknown setting 'rate'"),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
+
 from foveal import notation
 from foveal.datasets.pictures import PictureSet
 from foveal.datasets.registry import load_dataset
@@ -29,6 +34,15 @@ def some_digits(count: int = 205) -> PictureSet:
         test=whole.test[:90],
         source=whole.source,
     )
+
+
+def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """`target` in a process of its own, which comes of one that has PyTorch already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["foveal.training.loop", "foveal.notation", "torch._dynamo", "pytest"])
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
 class Seen(Callback):

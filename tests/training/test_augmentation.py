@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import affine_transform
 from torch import Tensor
 
 from foveal.errors import UsageError
@@ -111,6 +112,19 @@ def test_a_picture_that_is_not_square_keeps_right_angles() -> None:
     dark = np.argwhere(turned < FILL / 2) - (7, 15)
     reach = np.sqrt((dark**2).sum(1)).max()
     assert 4 <= reach <= 6
+
+
+def test_turning_and_scaling_at_once_interpolate_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As SciPy samples by the matrix of both: two samplings, one after the other, would blur more."""
+    x = batch((2, 1, 9, 12))
+    monkeypatch.setattr(torch.Tensor, "uniform_", lambda self, low, high: self.fill_(high))
+    moved = changed("rotate 30, scale 0.25", x)[0].numpy()
+    angle, centre = np.deg2rad(30), np.array([4.0, 5.5])
+    matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / 1.25  # rows first
+    for before, after in zip(x[:, 0].numpy(), moved[:, 0], strict=True):
+        offset = centre - matrix @ centre
+        expected = affine_transform(before.astype(float), matrix, offset, order=1, mode="grid-constant", cval=FILL)
+        np.testing.assert_allclose(after, expected, atol=1e-3)
 
 
 def test_colour_of_a_grey_picture_keeps_it_grey() -> None:

@@ -19,7 +19,7 @@ from foveal import notation
 from foveal.datasets.pictures import Pictures, PictureSet
 from foveal.errors import TrainingError, WeightsError
 from foveal.training.callbacks import Callback
-from foveal.training.checkpoint import Checkpointing, peek, read, restore, save
+from foveal.training.checkpoint import Checkpointing, kept_choices, peek, read, restore, save
 from foveal.training.choices import Choices
 from foveal.training.config import Config
 from foveal.training.history import TIMED, History
@@ -210,6 +210,9 @@ def test_damage_is_found(file: Path, digits: PictureSet) -> None:
         file.write_bytes(content)
         with pytest.raises(WeightsError, match=r"safetensors: not a checkpoint, or a damaged one .*; remove it"):
             restore(training, file)
+    file.write_bytes(whole.replace(b'\\"layout\\": \\"contiguous\\"', b'\\"layers\\": \\"contiguous\\"'))
+    with pytest.raises(WeightsError, match="not a checkpoint, or a damaged one"):
+        kept_choices(file)
     file.write_bytes(whole.replace(b'{\\"format\\": 1', b'{\\"format\\": 2'))
     with pytest.raises(WeightsError, match="a checkpoint of format 2; this Foveal reads 1: go on with the one that"):
         restore(training, file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -21,7 +20,7 @@ from foveal.training.checkpoint import Checkpointing, read
 from foveal.training.config import Config
 from foveal.training.history import TIMED
 from foveal.training.loop import fit
-from small_training import some_digits
+from small_training import some_digits, started
 
 NETWORK = notation.parse("8x8x1 > conv 8 3x3 bn relu > flatten > dropout 0.2 > dense 10")
 CONFIG = Config(
@@ -51,15 +50,6 @@ def _deadly(ends_at: int) -> Callable[[Any], None]:
     return flush
 
 
-def started(*arguments: Any) -> BaseProcess:
-    """`train` in a process of its own, which comes of one that has PyTorch already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["foveal.training.loop", "foveal.notation", "torch._dynamo", "pytest"])
-    process = context.Process(target=train, args=arguments)
-    process.start()
-    return process
-
-
 def kill_after_a_checkpoint(process: BaseProcess, file: Path, wait: float) -> None:
     before = file.stat().st_mtime_ns
     while process.is_alive() and file.stat().st_mtime_ns == before:
@@ -72,18 +62,18 @@ def kill_after_a_checkpoint(process: BaseProcess, file: Path, wait: float) -> No
 def test_sigkill_at_any_moment_costs_nothing(tmp_path: Path) -> None:
     file, undisturbed, data = tmp_path / "killed", tmp_path / "undisturbed", some_digits()
     for number in (1, 2, 11):  # nothing is there yet; once; in the second epoch
-        process = started(file, data, CONFIG, number)
+        process = started(train, file, data, CONFIG, number)
         process.join()
         assert process.exitcode == -signal.SIGKILL
     moments = random.Random(0)
     kills = 0
     for _ in range(5):
-        process = started(file, data, CONFIG)
+        process = started(train, file, data, CONFIG)
         kill_after_a_checkpoint(process, file, moments.uniform(0, 0.01))
         kills += process.exitcode == -signal.SIGKILL
     assert kills >= 3
     for path, config in ((file, CONFIG), (undisturbed, replace(CONFIG, checkpoint_every=1e6))):
-        last = started(path, data, config)
+        last = started(train, path, data, config)
         last.join()
         assert last.exitcode == 0
     killed, whole = read(file), read(undisturbed)

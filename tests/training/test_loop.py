@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,14 @@ from foveal import notation
 from foveal.build import build, graph_of
 from foveal.datasets.pictures import Pictures
 from foveal.errors import UsageError
+from foveal.initializing import initialize
 from foveal.training.batches import batches, order
 from foveal.training.callbacks import Callback
+from foveal.training.checkpoint import Checkpointing
 from foveal.training.config import Config
-from foveal.training.loop import fit
+from foveal.training.loop import fit, step
 from foveal.training.state import Training
+from foveal.zoo import MODELS, create_graph
 from small_training import CONFIG, NETWORK, some_digits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -62,7 +66,7 @@ def test_equals_a_loop_of_torchs_own_pieces() -> None:
 
 def test_learns_the_digits() -> None:
     data = some_digits(1000)
-    history = fit(NETWORK, data, Config(epochs=8, batch_size=32, lr=0.02, device="cpu"))
+    history = fit(NETWORK, data, Config(epochs=12, batch_size=32, lr=0.02, device="cpu"))
     assert history.epochs[-1].val_accuracy is not None
     assert history.epochs[-1].val_accuracy > 0.9
     assert history.module is not None
@@ -85,7 +89,7 @@ def test_equal_seeds_give_equal_weights_and_others_do_not() -> None:
 def test_pictures_that_stream_from_a_file_teach_the_same(tmp_path: object) -> None:
     data = some_digits(100)
     np.save(f"{tmp_path}/x.npy", data.train.x)
-    mapped = np.load(f"{tmp_path}/x.npy", mmap_mode="r")
+    mapped = np.asarray(np.load(f"{tmp_path}/x.npy", mmap_mode="r"))  # as the cache of photos gives it
     streamed = replace(data, train=Pictures(mapped, data.train.y))
     losses = [fit(DENSE, each, PLAIN).epochs[-1].train_loss for each in (data, streamed)]
     assert losses[0] == losses[1]
@@ -100,10 +104,37 @@ def test_patience_stops_and_keeps_the_best_epoch() -> None:
     assert history.best_epoch == best
     assert history.stopped == f"no lower validation loss in 2 epochs; epoch {best} is kept"
     again = fit(DENSE, data, replace(PLAIN, epochs=best, lr=0.5))
+    assert fit(DENSE, data, replace(PLAIN, epochs=best + 2, lr=0.5, patience=2)).stopped is None  # it was the last
     assert history.module is not None
     assert again.module is not None
     for name, tensor in again.module.state_dict().items():
         assert torch.equal(history.module.state_dict()[name], tensor)
+
+
+def test_an_epoch_whose_validation_loss_is_no_number_is_not_the_best() -> None:
+    class Broken(Training):
+        def evaluate(self, pictures: Pictures) -> tuple[float, float]:
+            return ([2.0, 1.0, float("nan")][self.epoch], 0.5)
+
+    training = Broken(DENSE, some_digits(60), replace(PLAIN, epochs=9, patience=1))
+    for _ in range(3):
+        for rows in training.remaining():
+            step(training, rows)
+        training.finish_epoch()
+    assert (training.history.best_epoch, training.stop) == (2, "no lower validation loss in 1 epoch; epoch 2 is kept")
+
+
+def test_a_zoo_network_begins_as_its_paper_has_it_also_in_another_size() -> None:
+    graph = create_graph("resnet20", num_classes=10, in_channels=1, input_shape=(1, 8, 8))
+    expected = build(graph)
+    initialize(expected, MODELS["resnet20"].init, 3)
+    module = Training(graph, some_digits(60), replace(PLAIN, seed=3)).module
+    assert all(torch.equal(module.state_dict()[name], tensor) for name, tensor in expected.state_dict().items())
+
+
+def test_a_part_without_pictures_has_no_logits() -> None:
+    data = some_digits(60)
+    assert Training(DENSE, data, PLAIN).logits(data.test[:0]).shape == (0, 10)
 
 
 def test_callbacks_hear_every_step_in_order_and_can_stop() -> None:
@@ -153,6 +184,8 @@ def test_dropout_of_the_config_replaces_the_networks_own() -> None:
     assert [m.p for m in history.module.modules() if isinstance(m, nn.Dropout)] == [0.1]
     with pytest.raises(UsageError, match="network has no dropout to set; add one"):
         fit(DENSE, some_digits(60), replace(PLAIN, dropout=0.1))
+    with pytest.raises(UsageError, match=r"dropout = 0.1: for graphs; in a module of PyTorch, set its own"):
+        fit(build(DENSE), some_digits(60), replace(PLAIN, dropout=0.1))
 
 
 @pytest.mark.parametrize(
@@ -167,3 +200,16 @@ def test_a_network_that_does_not_fit_the_pictures(line: str, message: str) -> No
     with pytest.raises(UsageError) as error:
         fit(notation.parse(line), some_digits(60), PLAIN)
     assert message in str(error.value)
+
+
+def test_a_batch_size_that_is_left_open_is_found_and_kept(tmp_path: Path) -> None:
+    class Kept(Callback):
+        def begin(self, training: Training) -> None:
+            self.config, self.choices = training.config, training.choices
+
+    kept, resumed, path = Kept(), Kept(), tmp_path / "checkpoint.safetensors"
+    config = replace(PLAIN, batch_size=0, epochs=1)
+    fit(DENSE, some_digits(100), config, callbacks=[Checkpointing(path), kept])
+    assert kept.config.batch_size == kept.choices.batch_size in (8, 16, 32, 64)
+    fit(DENSE, some_digits(100), config, callbacks=[resumed], resume=path)  # another probe might find another
+    assert resumed.config == kept.config

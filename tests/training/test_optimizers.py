@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -125,3 +127,16 @@ def test_refusals() -> None:
     for rate in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(UsageError, match=f"lr = {rate}; expected a finite number above 0"):
             Config(lr=rate)
+
+
+def test_a_step_imports_no_compiler() -> None:
+    """It would cost every training a second and a half of start-up."""
+    script = (
+        "import sys, torch; from foveal.training.config import Config; "
+        "from foveal.training.optimizers import OPTIMIZERS, make_optimizer, restore; layer = torch.nn.Linear(2, 2)\n"
+        "for name in OPTIMIZERS:\n"
+        "    made = make_optimizer(layer, Config(optimizer=name)); made.zero_grad()\n"
+        "    layer(torch.ones(1, 2)).sum().backward(); made.step(); restore(made, made.state_dict())\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -163,6 +163,14 @@ def test_a_finished_run_stays_as_it_is(finished: Run, digits: PictureSet) -> Non
     assert ("note", {"text": f"the run in {finished.folder} is finished; nothing was changed"}) in told
 
 
+def test_settings_that_are_refused_cost_no_finished_run(digits: PictureSet, tmp_path: Path) -> None:
+    train_from_scratch(digits, NETWORK, tmp_path, config=replace(QUICK, epochs=1))
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(UnknownName, match="unknown augmentation 'crup'"):
+        train_from_scratch(digits, NETWORK, tmp_path, config=replace(QUICK, augment="crup"))
+    assert {path.name for path in tmp_path.iterdir()} == before >= {"run.json", "result.json", "checkpoint.safetensors"}
+
+
 def test_without_resume_a_finished_run_is_replaced_and_with_more_epochs_it_goes_on(
     digits: PictureSet, tmp_path: Path
 ) -> None:

@@ -107,7 +107,7 @@ def main() -> None:
 def _kept(arguments: list[str]) -> str:
     """What an interrupted command has kept, and how to go on."""
     if arguments[:1] == ["train"] and any(word.startswith("--from-scratch") for word in arguments):
-        return "; the same command with --resume goes on from the last checkpoint"
+        return "; the same command with --resume goes on from the last checkpoint (one an epoch, and every half minute)"
     goes_on = arguments[:1] in (["train"], ["check"], ["demo"]) and "--no-cache" not in arguments
     return "; what was computed is kept, and the same command goes on from there" * goes_on
 

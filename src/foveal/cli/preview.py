@@ -12,7 +12,7 @@ def preview(
     data: Annotated[str, typer.Argument(help="A known dataset, such as digits, or photos as for train.")],
     augment: Annotated[str, typer.Option(help='What is done, such as "crop 4, flip, cutout 8".')] = "crop 4, flip",
     input: Annotated[
-        str | None, typer.Option(help="Size and channels: 32x32x3.", show_default="the data's, or 64x64x3")
+        str | None, typer.Option(help="Channels and size: 3x32x32.", show_default="the data's, or 64x64x3")
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=64, help="Pictures, one a row.")] = 8,
     epochs: Annotated[int, typer.Option(min=1, max=16, help="Columns: what each epoch makes of them.")] = 6,

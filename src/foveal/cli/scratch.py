@@ -31,6 +31,12 @@ def refuse_idle(context: typer.Context, network: str | None) -> None:
     for name in idle:
         if _is_given(context, name):
             raise UsageError(f"--{name.strip('_').replace('_', '-')} {why}")
+    data = context.params["data"]
+    if network is None and not os.path.lexists(data):
+        from foveal.datasets.known import DATASETS
+
+        if data in DATASETS:
+            raise UsageError(f"{data} is a known dataset, not photos; give --from-scratch NETWORK, such as lenet5")
 
 
 def _is_given(context: typer.Context, name: str) -> bool:

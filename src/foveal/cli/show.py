@@ -244,6 +244,18 @@ def _fit_line(fields: dict[str, Any]) -> str:
     )
 
 
+def _trial_line(fields: dict[str, Any]) -> str:
+    """``trial 3 (4 of 20)  97.2 %  lr=0.012  batch_size=64``: trials have numbers from 0, as Optuna gives them."""
+    accuracy = "–" if fields["accuracy"] is None else f"{100 * fields['accuracy']:.1f} %"
+    values = (
+        f"{name}={value:.3g}" if type(value) is float else f"{name}={value}" for name, value in fields["values"].items()
+    )
+    state = [] if fields["state"] == "complete" else [f"({fields['state']})"]
+    return "  ".join(
+        [f"trial {fields['number']} ({fields['number'] + 1} of {fields['of']})", accuracy, *values, *state]
+    )
+
+
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "data": lambda fields: (
         f"{plural(fields['train'], 'picture')} to train on, {fields['val']:,} to validate, {fields['test']:,} sealed; "
@@ -252,8 +264,13 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "fit": _fit_line,
     "resume": lambda fields: f"going on after step {fields['step']:,} of epoch {fields['epoch'] + 1}",
     "epoch": _epoch_line,
+    "trial": _trial_line,
+    "retrained": lambda fields: (
+        f"the best again, from seed {fields['seed']}: {100 * fields['validation']:.1f} % of the validation part, "
+        f"{100 * fields['test']:.1f} % of the test part"
+    ),
 }
-"""What the events of a training from scratch say; see `foveal.training`."""
+"""What the events of a training from scratch, and of a search, say; see `foveal.training`."""
 
 
 def _training_bars() -> Progress:

@@ -10,6 +10,7 @@ import typer
 
 
 def tune(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(help="A known dataset, such as digits, or photos as for train.")],
     network: Annotated[str, typer.Argument(help="A name of the zoo, a line of notation, a graph's file.")],
     out: Annotated[Path, typer.Option(help="The folder of the study, its report and winner.json.")],
@@ -35,18 +36,16 @@ def tune(
 ) -> None:
     """Search for good settings on the validation part; test the winner once, and say how far the search flattered."""
     from foveal.cli import outcome
+    from foveal.cli.scratch import read_options
     from foveal.cli.show import Watcher
     from foveal.experiments.space import parse_space
     from foveal.experiments.tuning import tune as run
     from foveal.files import make_folder, write_atomic
     from foveal.runlog import RunLog
-    from foveal.training.config import Config, parse_setting, read_config
     from foveal.training.run import network_and_pictures
 
     outcome.check(format, out)
-    base = read_config(config) if config else Config()
-    for setting in set_ or ():
-        base = base.with_values(parse_setting(setting))
+    base = read_options(context)
     space = parse_space(search or (), base)
     make_folder(out)
     with Watcher(quiet) as watcher, RunLog(out / "log.jsonl", watcher, goes_on=True) as log:

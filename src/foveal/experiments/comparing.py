@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -13,25 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foveal import anatomy
-from foveal.datasets.loading import load
 from foveal.datasets.pictures import PictureSet
-from foveal.datasets.registry import DATASETS
 from foveal.errors import DataError, UsageError
-from foveal.experiments.drawing import finish
 from foveal.experiments.estimates import Estimate, percents, student
 from foveal.experiments.results import Repetition, kept_in
+from foveal.experiments.watching import Tested
 from foveal.graph import Graph
 from foveal.metrics import wilson
-from foveal.networks import read_network
 from foveal.runlog import Observer
-from foveal.shapes import Shape
+from foveal.teaching.plots import finish
 from foveal.text import plural, printable
-from foveal.training.callbacks import Callback
 from foveal.training.config import Config
 from foveal.training.loop import fit
 from foveal.training.progress import Progress
+from foveal.training.run import is_of_zoo, network_and_pictures
 from foveal.training.state import Training
-from foveal.zoo import MODELS, create_graph
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -209,12 +205,16 @@ def compare(
         raise UsageError("a comparison takes two networks or more")
     if not 1 <= repetitions <= MOST:
         raise UsageError(f"{repetitions} repetitions; expected a whole number from 1 to {MOST:,}")
-    config = _settled(config or Config())
+    config = (config or Config()).settled()
     if not isinstance(data, PictureSet):
-        data = load(data, _input_of(list(networks.values()), data), seed=config.seed, observer=observer)
+        decides = next((each for each in networks.values() if not is_of_zoo(each)), next(iter(networks.values())))
+        _, data = network_and_pictures(decides, data, seed=config.seed, observer=observer)
     if not len(data.test):
         raise DataError(f"{printable(data.name)}: there are no test pictures to compare the networks on")
-    graphs = {name: _graph(each, data) for name, each in networks.items()}
+    graphs = {
+        name: network_and_pictures(each, data, data.shape if is_of_zoo(each) else None)[0]
+        for name, each in networks.items()
+    }
     for graph in graphs.values():
         Training(graph, data, config)  # so that what does not fit is said before the first is trained
     runs: dict[str, list[Repetition]] = {name: [] for name in graphs}
@@ -237,43 +237,12 @@ def compare(
     return Comparison(data.name, data.source, counts, config, entrants, opened)
 
 
-def _input_of(networks: Sequence[Graph | str], data: str | Path) -> Shape:
-    """What the networks take: the first that is written out, else the size of a known dataset, else the first's own."""
-    for each in networks:
-        if isinstance(each, Graph) or each not in MODELS:
-            return _read(each).input_shape
-    return DATASETS[str(data)].shape if data in DATASETS else _read(networks[0]).input_shape
-
-
-def _graph(network: Graph | str, data: PictureSet) -> Graph:
-    if isinstance(network, str) and network in MODELS:
-        channels = data.shape[0]
-        return create_graph(network, num_classes=len(data.classes), in_channels=channels, input_shape=data.shape)
-    return _read(network)
-
-
-def _read(network: Graph | str) -> Graph:
-    return read_network(network).graph
-
-
-class _Tested(Callback):
-    """Opens the test part, once the weights that are kept are in place."""
-
-    def end(self, training: Training) -> None:
-        self.loss, self.accuracy = training.evaluate(training.data.test)
-
-
 def _tested(graph: Graph, data: PictureSet, config: Config, observer: Observer | None) -> Repetition:
-    test = _Tested()
+    test = Tested()
     watchers = [Progress(lambda event, **fields: observer(event, fields))] if observer else []
     history = fit(graph, data, config, callbacks=[*watchers, test])
     total = len(data.test)
     return Repetition(config.seed, test.loss, round(test.accuracy * total), total, replace(history, module=None))
-
-
-def _settled(config: Config) -> Config:
-    precision = "f32" if config.precision == "auto" else config.precision
-    return replace(config, precision=precision, layout="channels-last" if config.layout == "auto" else config.layout)
 
 
 def _key(graph: Graph, data: PictureSet, config: Config) -> str:

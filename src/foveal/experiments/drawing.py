@@ -1,4 +1,4 @@
-"""What the plots of all experiments share."""
+"""Curves of losses, as the experiments on digits plot them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foveal.teaching.plots import SMOOTH, finish
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SMOOTH = 10
-"""Batches whose mean a curve of losses shows: one batch is easier than the next."""
 
 
 def loss_curve(ax: Axes, losses: tuple[float, ...], colour: str, label: str) -> None:
@@ -26,11 +25,3 @@ def loss_axes(ax: Axes) -> None:
     ax.axhline(math.log(10), color="#9aa1a9", linestyle=":", label="ln 10: all classes alike")
     ax.set(xlabel="step", ylabel=f"cross-entropy, mean of {SMOOTH} batches", ylim=(0, None))
     finish(ax)
-
-
-def finish(ax: Axes) -> None:
-    """Grid, spines and, where something is labelled, legend as all plots here have them."""
-    ax.grid(color="#e3e3e3", linewidth=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False)

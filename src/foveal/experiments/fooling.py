@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.errors import UsageError
-from foveal.experiments.drawing import finish
 from foveal.experiments.estimates import Estimate, percents, student
+from foveal.teaching.plots import finish
 from foveal.text import plural
 
 if TYPE_CHECKING:

@@ -89,7 +89,10 @@ def parse_space(said: Sequence[str], config: Config) -> dict[str, Range | Choice
                 raise UsageError(f"--search {text!r:.60}; expected two numbers, the lower first")
             space[name] = Range(least, most, log=name in LOGARITHMIC and least > 0)
         else:
-            space[name] = Choice(tuple(_value(config, name, value) for value in values.split("|")))
+            choices = tuple(_value(config, name, value) for value in values.split("|"))
+            if len(choices) < 2:
+                raise UsageError(f"--search {text!r:.60}; expected NAME=LOW..HIGH or NAME=ONE|ANOTHER; --set fixes one")
+            space[name] = Choice(choices)
     return space
 
 

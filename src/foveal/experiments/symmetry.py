@@ -16,12 +16,13 @@ from torch import Tensor, fx
 from foveal import notation
 from foveal.build import build
 from foveal.datasets.pictures import PictureSet
-from foveal.experiments.drawing import finish, loss_axes, loss_curve
-from foveal.experiments.watching import Watch, digits, plain
+from foveal.experiments.drawing import loss_axes, loss_curve
+from foveal.experiments.watching import HE, Watch, digits, plain
 from foveal.initializing import initialize
+from foveal.teaching.plots import finish
 from foveal.training.config import Config
 from foveal.training.loop import fit
-from foveal.training.state import HE, Training
+from foveal.training.state import Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

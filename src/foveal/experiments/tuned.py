@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from foveal.experiments.drawing import finish
 from foveal.experiments.estimates import Estimate, percents
+from foveal.teaching.plots import finish
 from foveal.text import plural, printable
 from foveal.training.config import Config
 

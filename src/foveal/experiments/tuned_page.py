@@ -36,7 +36,7 @@ def page(found: Tuning) -> str:
     templates.filters["estimate"] = percents
     return templates.get_template("tuning.html").render(
         t=found, finding=finding(found), verdict=verdict(found), settings=settings, style=page_style(),
-        chart_of_all=Markup(chart(found)), config=json.dumps(found.config.to_json(), indent=1),
+        chart_of_all=Markup(chart(found)), config=Markup.escape(json.dumps(found.config.to_json(), indent=1)),
     )  # fmt: skip
 
 

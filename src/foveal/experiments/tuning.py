@@ -9,22 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveal.account import now
 from foveal.datasets.pictures import PictureSet
 from foveal.errors import DataError, MissingExtra, OutputError, TrainingError, UsageError
 from foveal.experiments.estimates import student
 from foveal.experiments.space import Space, default_space, first, suggest
 from foveal.experiments.tuned import Trial, Tuning
-from foveal.experiments.watching import Watch
+from foveal.experiments.watching import Tested
 from foveal.files import make_folder
 from foveal.graph import Graph
 from foveal.runlog import Observer
@@ -85,7 +84,7 @@ def tune(
     name = study or f"{network.name}-{data.name}"
     tell = observer or (lambda event, fields: None)
     with _database(storage) as opened:
-        found = _study(name, opened, config, _subject(network, data, config, space), shared="://" in str(storage))
+        found = _study(name, opened, _subject(network, data, config, space))
         found.enqueue_trial(first(space, config), skip_if_exists=True)
         choices = Training(network, data, config).choices  # probed once, for all trials alike
         _search(found, network, replace(data, test=data.test[:0]), config, space, trials, budget, choices, tell)
@@ -98,12 +97,15 @@ def _search(
 ) -> None:  # fmt: skip
     """Try settings until the study has `trials` of them, or `budget` seconds have passed; `data` has no test part."""
     from optuna.exceptions import TrialPruned
+    from optuna.samplers import TPESampler
     from optuna.study import MaxTrialsCallback
     from optuna.trial import TrialState
 
     counted = (TrialState.COMPLETE, TrialState.PRUNED)
 
     def objective(trial: optuna.Trial) -> float:
+        # by the trial's number: those who search along draw others, and a search that goes on draws what it would have
+        study.sampler = TPESampler(seed=config.seed + trial.number)
         reporter = _Reporter(trial)
         history = fit(network, data, suggest(trial, space, config), callbacks=[reporter], choices=choices)
         if reporter.pruned:
@@ -114,8 +116,9 @@ def _search(
         tell("trial", asdict(_trial(trial)) | {"of": trials})
 
     if len(study.get_trials(states=counted)) < trials:
+        most = 2 * trials  # of this process, or a network whose every training fails would be tried for ever
         study.optimize(
-            objective, timeout=budget, catch=(TrainingError,), callbacks=[told, MaxTrialsCallback(trials, counted)]
+            objective, most, budget, catch=(TrainingError,), callbacks=[told, MaxTrialsCallback(trials, counted)]
         )
 
 
@@ -147,12 +150,12 @@ def _judged(
     best = _trial(study.best_trial)
     winner = config.with_values(best.values)
     seeds = tuple(winner.seed + 1 + i for i in range(repetitions))
-    opened = (*study.user_attrs.get("test_opened", ()), datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    opened = (*study.user_attrs.get("test_opened", ()), now())
     study.set_user_attr("test_opened", opened)
     tell("test_opened", {"times": len(opened), "seeds": list(seeds)})
     histories, tests = [], []
     for seed in seeds:
-        tester = Watch()
+        tester = Tested()
         histories.append(fit(network, data, replace(winner, seed=seed), callbacks=[tester], choices=choices))
         tests.append(tester.accuracy)
         tell("retrained", {"seed": seed, "validation": _reached(histories[-1]), "test": tester.accuracy})
@@ -190,11 +193,10 @@ def _subject(network: Graph, data: PictureSet, config: Config, space: Space) -> 
     }
 
 
-def _study(name: str, storage: Any, config: Config, subject: dict[str, str], *, shared: bool) -> optuna.Study:
+def _study(name: str, storage: Any, subject: dict[str, str]) -> optuna.Study:
     """The study called `name`, begun or gone on with; UsageError where it searched something else."""
     from optuna import create_study
     from optuna.pruners import MedianPruner
-    from optuna.samplers import TPESampler
 
     study = create_study(
         study_name=name, storage=storage, direction="maximize", load_if_exists=True, pruner=MedianPruner()
@@ -207,9 +209,6 @@ def _study(name: str, storage: Any, config: Config, subject: dict[str, str], *, 
         raise UsageError(
             f"{printable(name)}: this study searched with another {differs}; give another --study, or that {differs}"
         )
-    # those that search along must not all begin with the same random settings
-    seed = config.seed + len(study.get_trials(deepcopy=False)) + (os.getpid() if shared else 0)
-    study.sampler = TPESampler(seed=seed)
     return study
 
 

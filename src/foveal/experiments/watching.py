@@ -1,4 +1,4 @@
-"""What the small experiments on digits share: how they train, and what they see of each step."""
+"""What experiments share: how well a training ends; and for the small ones on digits, how they train."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ from typing import TYPE_CHECKING
 from foveal.datasets.registry import load_dataset
 from foveal.training.callbacks import Callback
 from foveal.training.config import Config
+from foveal.zoo.entry import Draw, Init
 
 if TYPE_CHECKING:
     from foveal.datasets.pictures import PictureSet
     from foveal.training.state import Training
 
 
-class Watch(Callback):
-    """Keeps the loss of every step, and the accuracy on the test part in the end."""
+HE = Init("He et al. (2015), equation 10: for ReLUs", conv=Draw("he_in"), dense=Draw("he_in"))
+
+
+class Tested(Callback):
+    """Opens the test part, once the weights that are kept are in place."""
+
+    loss = accuracy = float("nan")
+
+    def end(self, training: Training) -> None:
+        self.loss, self.accuracy = training.evaluate(training.data.test)
+
+
+class Watch(Tested):
+    """Keeps the loss of every step, too."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
-        self.accuracy = float("nan")
 
     def after_step(self, training: Training) -> None:
         self.losses.append(float(training.loss))
-
-    def end(self, training: Training) -> None:
-        _, self.accuracy = training.evaluate(training.data.test)
 
 
 def digits() -> PictureSet:

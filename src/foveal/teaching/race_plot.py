@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foveal.teaching.plots import SMOOTH, finish
 from foveal.teaching.race import NETWORK, SURFACES, Lane, Race, Surface
 from foveal.text import plural
 
@@ -22,8 +23,6 @@ COLOURS = {
     "rmsprop": "#d55e00",
     "adam": "#cc79a7",
 }
-SMOOTH = 10
-"""Batches whose mean a curve of losses shows: one batch is easier than the next."""
 MOST_DOTS = 100
 """Steps, at most, of a trajectory with a dot at each."""
 
@@ -46,9 +45,7 @@ def plot(result: Race) -> Figure:
         _curves(curves, result, smooth, 0.0)
         curves.set(ylim=(0, None), ylabel=f"cross-entropy, mean of {plural(smooth, 'batch', 'batches')}")
     curves.set_xlabel("step")
-    curves.grid(color="#e3e3e3", linewidth=0.6)
-    curves.spines[["top", "right"]].set_visible(False)
-    curves.legend(frameon=False)
+    finish(curves)
     return figure
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 
 import foveal
 from foveal import anatomy, machine
-from foveal.account import LISTED
+from foveal.account import LISTED, now
 from foveal.anatomy.table import op_text
 from foveal.bundle import Bundle
 from foveal.datasets.pictures import PARTS, PictureSet
@@ -30,12 +29,9 @@ from foveal.training.optimizers import OPTIMIZERS
 from foveal.training.state import Training
 from foveal.weights import Weights
 
+FEWEST = 30  # validation pictures that a temperature is fitted on
 FORMAT = 1
 _ROWS = 40  # nodes of a network that are listed one by one; a larger one is folded into its levels
-
-
-def now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def record(training: Training, graph: Graph, given: Mapping[str, Any], folder: Path, command: str) -> dict[str, Any]:
@@ -95,8 +91,8 @@ class Account:
 
     @cached_property
     def temperature(self) -> float:
-        """Fitted on the validation part; 1 without one."""
-        return fit_temperature(self.val_logits, self.data.val.y)
+        """Fitted on the validation part; 1 where that is too small to say."""
+        return fit_temperature(self.val_logits, self.data.val.y) if len(self.data.val) >= FEWEST else 1.0
 
     def to_json(self, seconds: Mapping[str, float], total: float) -> dict[str, Any]:
         """The content of ``result.json``; `seconds` by stage of this process, and `total` so far."""

@@ -14,9 +14,10 @@ word       number               what it does
 ``cutmix`` alpha, 0.01 to 10    puts in a rectangle of another picture, its area likewise (Yun et al. 2019)
 ========== ==================== ================================================================================
 
-They work in this order, however they are named. What comes from outside a picture, and what `cutout` puts in, has the
-mean colour of the training part, which is 0 once normalised. Where mixup and cutmix are both asked for, each batch gets
-one. Random numbers come from PyTorch's own generator of the batch's device; `flip` alone draws none.
+They work in this order, however they are named, `rotate` and `scale` at once. What comes from outside a picture, and
+what `cutout` puts in, has the mean colour of the training part, which is 0 once normalised. Where mixup and cutmix are
+both asked for, each batch gets one. Random numbers come from PyTorch's own generator of the batch's device; only
+`flip` draws none.
 """
 
 from __future__ import annotations
@@ -150,9 +151,13 @@ def augment(
     UsageError : pictures too small for `crop` or `cutout`.
     """
     batch = Batch(x, y, rows, fill, num_classes, epoch, seed)
-    for each in _of_this_batch(augmentations):
-        _, change = WORDS[each.word]
-        batch = change(batch, each.number or 0.0)
+    numbers = {each.word: each.number or 0.0 for each in _of_this_batch(augmentations)}
+    for word, number in numbers.items():
+        _, change = WORDS[word]
+        if word == "rotate":
+            batch = rotate(batch, number, numbers.get("scale", 0.0))
+        elif word != "scale" or "rotate" not in numbers:
+            batch = change(batch, number)
     return batch.x, batch.y
 
 
@@ -190,25 +195,22 @@ def flip(batch: Batch, _: float) -> Batch:
     return replace(batch, x=torch.cat([batch.x, batch.x.flip(3)]).index_select(0, chosen))
 
 
-def rotate(batch: Batch, number: float) -> Batch:
+def rotate(batch: Batch, number: float, scaled: float = 0.0) -> Batch:
+    """And `scaled` by up to that share, at once: pixels that are interpolated twice are blurred twice."""
     angle = batch.random(len(batch.x), low=-number, high=number).deg2rad()
-    return _moved(batch, angle.cos(), angle.sin())
-
-
-def scale(batch: Batch, number: float) -> Batch:
-    factor = 1 / batch.random(len(batch.x), low=1 - number, high=1 + number)
-    return _moved(batch, factor, torch.zeros_like(factor))
-
-
-def _moved(batch: Batch, cos: Tensor, sin: Tensor) -> Batch:
-    """Turned and scaled about the centre: p, in pixels, shows what was at ``[[cos, -sin], [sin, cos]] p``."""
+    size = batch.random(len(batch.x), low=1 - scaled, high=1 + scaled)
     height, width = batch.x.shape[2:]
+    cos, sin = angle.cos() / size, angle.sin() / size  # p, in pixels, shows what was at [[cos, -sin], [sin, cos]] p
     zero = torch.zeros_like(cos)
     rows = [cos, -sin * (height / width), zero, sin * (width / height), cos, zero]
     grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(batch.x.shape), align_corners=False)
     fill = batch.fill.view(1, -1, 1, 1)
     moved = F.grid_sample(batch.x.float() - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return replace(batch, x=moved + fill)
+
+
+def scale(batch: Batch, number: float) -> Batch:
+    return rotate(batch, 0.0, number)
 
 
 def colour(batch: Batch, number: float) -> Batch:

@@ -27,6 +27,7 @@ from foveal.files import write_atomic
 from foveal.graph import Graph
 from foveal.text import printable
 from foveal.training import optimizers
+from foveal.training.alarms import LOOKED_EVERY
 from foveal.training.callbacks import Callback
 from foveal.training.choices import Choices
 from foveal.training.config import Config
@@ -55,6 +56,8 @@ class Checkpointing(Callback):
     def after_step(self, training: Training) -> None:
         due = bool(training.stop) or time.monotonic() - self._written >= training.config.checkpoint_every
         if training.world.size > 1:  # all of them, or none
+            if training.device.type == "cuda" and training.step % LOOKED_EVERY and not training.stop:
+                return
             due = bool(training.world.total(torch.tensor(float(due), device=training.device)))
         if due:
             self.after_epoch(training)
@@ -72,7 +75,8 @@ class Checkpointing(Callback):
 
 def kept_choices(path: Path) -> Choices:
     """What the probe chose when the training began, which another probe might not."""
-    return Choices.from_json(peek(path)["choices"])
+    with _opened(path) as file:
+        return Choices.from_json(_parsed(path, file)["choices"])
 
 
 def save(training: Training, path: Path) -> None:

@@ -18,7 +18,7 @@ from foveal.training.config import Config
 
 ROUNDS = 10  # steps of each way
 SECONDS = 3.0  # after which there are no more rounds
-STEP = 0.1  # seconds; where a step takes longer, it is tried with fewer pictures
+STEP = 0.15  # seconds; a step that takes longer is tried with no more pictures
 LEAST = 8  # pictures; of fewer it would be the calls that are timed
 GAIN = 0.95  # of the default's time, which another way must stay under
 HOPELESS = 1.5  # times the quickest
@@ -36,11 +36,13 @@ class Choices:
     layout : ``"contiguous"`` or ``"channels-last"``.
     precision : ``"f32"`` or ``"bf16"``.
     seconds : the least of a step forward and back, for each way that was tried, such as ``"channels-last bf16"``.
+    batch_size : where the config leaves it open.
     """
 
     layout: str
     precision: str
     seconds: dict[str, float] = field(default_factory=dict)
+    batch_size: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -150,7 +152,7 @@ def _few(way: _Way, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             way.step(x[:rows], y[:rows])
         least = way.least
         way.seconds.clear()
-        if least > STEP / 2:
+        if least > STEP:
             break
         rows *= 2
     return x[:rows], y[:rows]

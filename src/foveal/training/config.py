@@ -25,6 +25,7 @@ class Config:
     ----------
     epochs : passes over the training part.
     batch_size : pictures a step; where they do not divide, the batches of an epoch differ by one picture at most.
+        0 is what a probe finds quickest.
     optimizer : a name of `foveal.training.optimizers.OPTIMIZERS`.
     lr : the highest learning rate; None for the optimizer's own.
     momentum : of ``momentum`` and ``nesterov``.
@@ -82,6 +83,7 @@ class Config:
         if self.lr is not None and not (0 < self.lr < math.inf):
             why = " (with a rate of 0 nothing is learnt)" if self.lr == 0 else ""
             raise UsageError(f"lr = {self.lr}; expected a finite number above 0{why}; foveal lr-find proposes one")
+        _parse(self.augment)
         for name, known in _names().items():
             if getattr(self, name) not in known:
                 raise UnknownName(name, getattr(self, name), known)
@@ -100,6 +102,14 @@ class Config:
                 f"this config has format {form!r:.40}, made by a newer Foveal; this one reads {FORMAT}: upgrade it"
             )
         return cls().with_values({key: value for key, value in data.items() if key != "format"})
+
+    def settled(self) -> Config:
+        """The same without a probe, which may find something else tomorrow: ``auto`` is float32, channels last."""
+        return replace(
+            self,
+            precision="f32" if self.precision == "auto" else self.precision,
+            layout="channels-last" if self.layout == "auto" else self.layout,
+        )
 
     def with_values(self, values: Mapping[str, Any]) -> Config:
         """The same but for `values`; UnknownName for what is no field."""
@@ -154,7 +164,7 @@ def _words(kinds: tuple[type, ...]) -> str:
 _KINDS = {field.name: _kinds(typing.get_type_hints(Config)[field.name]) for field in fields(Config)}
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 1e6),
-    "batch_size": (1, 1e6),
+    "batch_size": (0, 1e6),
     "momentum": (0, 0.9999),
     "weight_decay": (0, 10),
     "warmup": (0, 1e6),
@@ -166,6 +176,13 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
     "checkpoint_every": (0, 1e6),
 }
+
+
+def _parse(augment: str) -> None:
+    """UsageError for what is no augmentation."""
+    from foveal.training.augmentation import parse
+
+    parse(augment)
 
 
 def _names() -> dict[str, Collection[str]]:

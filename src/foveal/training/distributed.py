@@ -46,17 +46,17 @@ class World:
 
         Parameters
         ----------
-        device : ``"auto"`` is the GPU where there is one; of several, each process of a machine takes its own.
+        device : ``"auto"`` is the GPU where there is one for each process of this machine; each takes its own.
 
         Raises
         ------
         UsageError : ``"cuda"`` where PyTorch finds no GPU, or fewer than the processes of this machine.
         """
         found = torch.cuda.device_count()
-        local = int(os.environ.get("LOCAL_RANK", "0"))
+        local, here = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         if device == "cuda" and local >= found:
             raise UsageError(f"device = 'cuda': PyTorch finds {found} GPUs here, this is process {local + 1}; use cpu")
-        chosen = torch.device("cuda", local) if device != "cpu" and local < found else torch.device("cpu")
+        chosen = torch.device("cuda", local) if device != "cpu" and here <= found else torch.device("cpu")
         if "TORCHELASTIC_RUN_ID" not in os.environ:
             return cls(0, 1, chosen)
         if not dist.is_initialized():
@@ -152,19 +152,19 @@ class JoinedBatchNorm(nn.Module):
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         axes = [axis for axis in range(x.dim()) if axis != 1]
-        here = x.numel() // x.shape[1]
-        mean, square = (part.double() for part in (x.mean(axes), x.var(axes, correction=0)))
+        here, wide = x.numel() // x.shape[1], x.float()  # bfloat16 has too few digits for statistics
+        mean, square = (part.double() for part in (wide.mean(axes), wide.var(axes, correction=0)))
         mine = torch.cat([mean, square + mean**2, mean.new_ones(1)]) * here
         everywhere: Tensor = _Total.apply(mine)  # type: ignore[no-untyped-call]  # as torch has it
         mean, square = everywhere[:-1].view(2, -1) / everywhere[-1]
-        variance, count = square - mean**2, float(everywhere[-1].detach())
+        variance, count = square - mean**2, everywhere[-1].detach()
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         shape = [1, -1, *(1 for _ in axes[1:])]
         scale = torch.rsqrt(variance + self.eps)
         shift = -mean * scale
         if self.weight is not None:
             scale, shift = scale * self.weight, shift * self.weight + self.bias
-        y: Tensor = x * scale.to(x.dtype).view(shape) + shift.to(x.dtype).view(shape)
+        y: Tensor = (wide * scale.float().view(shape) + shift.float().view(shape)).to(x.dtype)
         return y
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:

@@ -38,8 +38,8 @@ def fit(
     Parameters
     ----------
     network : a graph, whose weights are drawn from ``config.seed`` (as its paper has it for a network of the zoo, else
-        as He et al. 2015), or a module of PyTorch that takes (batch, \\*data.shape) float32 and gives logits; that is
-        trained as it stands.
+        as Glorot & Bengio 2010), or a module of PyTorch that takes (batch, \\*data.shape) float32 and gives logits;
+        that is trained as it stands.
     data : `foveal.datasets.load` reads it; its test part is not looked at.
     callbacks : told of every step, in this order.
     resume : a checkpoint from which to go on, to the same weights, bit for bit, as if nothing had happened.

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from foveal.datasets.pictures import PictureSet
 from foveal.errors import TrainingError
 from foveal.graph import Graph
-from foveal.training.choices import Choices
+from foveal.teaching.plots import finish
 from foveal.training.config import Config
 from foveal.training.loop import step
 from foveal.training.optimizers import OPTIMIZERS
@@ -80,9 +80,7 @@ class RateFinding:
             if rate is not None:
                 ax.axvline(rate, color="#b5500b", linestyle=style, label=f"{label}: {rate:.2g}")
         ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(0, 2 * self.smoothed[0]))
-        ax.grid(color="#e3e3e3", linewidth=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False)
+        finish(ax)
         return figure
 
 
@@ -107,12 +105,11 @@ def find_rate(
     TrainingError : the loss is no number from the first step on.
     UsageError, DataError : as by `fit`.
     """
-    config = replace(config or Config(), schedule="constant", warmup=0.0, ema=None, patience=None, lr=None)
-    # not probed, or the rate would depend on what is quicker today
-    choices = Choices(config.layout.replace("auto", "contiguous"), config.precision.replace("auto", "f32"))
+    config = (config or Config()).settled()
+    config = replace(config, schedule="constant", warmup=0.0, ema=None, patience=None, lr=None)
     network = copy.deepcopy(network) if isinstance(network, nn.Module) else network
     with _untouched():
-        training = Training(network, data, config, choices=choices)
+        training = Training(network, data, config)
         own = OPTIMIZERS[config.optimizer].lr
         rates: list[float] = np.geomspace(own / SPAN, own * SPAN, STEPS).tolist()
         training.schedule = _Rising(training.optimizer, rates)

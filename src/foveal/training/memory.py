@@ -82,10 +82,7 @@ def check_fits(network: Graph | nn.Module, name: str, config: Config, world: Wor
     if free is None:
         return
     room = int(MARGIN * free)
-
-    def need(batch: int) -> int:
-        return needed(network, -(-batch // world.size), config, activations=activations)
-
+    need = _need(network, config, world, activations)
     if need(config.batch_size) <= room:
         return
     where = "on the GPU" if world.device.type == "cuda" else "here"
@@ -98,6 +95,20 @@ def check_fits(network: Graph | nn.Module, name: str, config: Config, world: Wor
         f"batch_size = {config.batch_size}: training {printable(name)} takes about "
         f"{size_text(need(config.batch_size))}, but {where} {size_text(free)} of memory are free{each}; {way}"
     )
+
+
+def fitting_batch(network: Graph | nn.Module, config: Config, world: World, most: int) -> int:
+    """`most` or, where that does not fit, the largest power of two that does; activations of a module do not count."""
+    free = available(world)
+    need = _need(network, config, world, 0)
+    if free is None or need(most) <= (room := int(MARGIN * free)):
+        return most
+    return largest_batch(need, most, room) or 1
+
+
+def _need(network: Graph | nn.Module, config: Config, world: World, activations: int) -> Callable[[int], int]:
+    """What a batch of all processes together needs in each."""
+    return lambda batch: needed(network, -(-batch // world.size), config, activations=activations)
 
 
 def largest_batch(need: Callable[[int], int], most: int, room: int) -> int:

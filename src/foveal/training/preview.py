@@ -86,7 +86,7 @@ def _names(target: Tensor, classes: tuple[str, ...]) -> list[str]:
         return [printable(classes[int(target)], limit=16)]
     share, which = target.topk(min(2, len(target)))
     return [
-        f"{part:.2f} {printable(classes[i], limit=11)}"
+        f"{part:.0%} {printable(classes[i], limit=11)}"
         for part, i in zip(share.tolist(), which.tolist(), strict=True)
         if part > 0
     ]

@@ -115,7 +115,7 @@ def train_from_scratch(
             for note in pictures.notes:
                 log("note", text=note)
             graph = _with_classes(network, graph, pictures)
-            kept = _Kept(folder, graph, pictures, given, command or f"foveal train {printable(named)}")
+            kept = _Kept(folder, graph, pictures, given, command or f"foveal train {printable(named)}", resume)
             with log.stage("training"):
                 history = fit(
                     graph, pictures, config, resume=folder / CHECKPOINT if resume else None, world=world,
@@ -150,18 +150,24 @@ class Budget(Callback):
 class _Kept(Callback):
     """What a run leaves in its folder: run.json before the first step, everything else after the last."""
 
-    def __init__(self, folder: Path, graph: Graph, data: PictureSet, given: Mapping[str, Any], command: str) -> None:
+    def __init__(
+        self, folder: Path, graph: Graph, data: PictureSet, given: Mapping[str, Any], command: str, goes_on: bool
+    ) -> None:
         self._folder, self._graph, self._data, self._given, self._command = folder, graph, data, given, command
+        self._goes_on = goes_on
 
     def begin(self, training: Training) -> None:
         self._writes = training.world.rank == 0
+        if self._writes and not self._goes_on:  # only now: an option that is refused must not cost an earlier run
+            for left in (CHECKPOINT, RECORD, RESULT):
+                (self._folder / left).unlink(missing_ok=True)
         self._record = record(training, self._graph, self._given, self._folder, self._command)
-        before = _content(self._folder / RECORD) if training.global_step else {}
+        before = _content(self._folder / RECORD) if self._goes_on else {}
         if all(before.get(key) == _plain(self._record[key]) for key in ("config", "given")):
             self._record = before
         elif self._writes:
             write_atomic(self._folder / RECORD, json.dumps(self._record, indent=1))
-        if opened := _content(self._folder / RESULT).get("training"):
+        if self._goes_on and (opened := _content(self._folder / RESULT).get("training")):
             note = f"the test part had been opened before, after {plural(opened['epochs'], 'epoch')}"
             training.history.notes += [note] if note not in training.history.notes else []
 
@@ -203,8 +209,10 @@ def _finished(
 ) -> dict[str, Any] | None:
     """The result in `folder`, if it is that of the run that is asked for."""
     result, run = (_content(folder / name) for name in (RESULT, RECORD))
+    if not config.batch_size:
+        config = config.with_values({"batch_size": run.get("config", {}).get("batch_size", 0)})
     asked = {"given": _plain(given), "config": config.to_json()}
-    if not _is_of_zoo(given["network"]):
+    if not is_of_zoo(given["network"]):
         asked["graph"] = _plain(graph.to_json())
     same = all(run.get(key) == value for key, value in asked.items()) and result.get("config") == asked["config"]
     if isinstance(data, PictureSet):
@@ -213,7 +221,7 @@ def _finished(
 
 
 def _goes_on(folder: Path, resume: bool, world: World) -> bool:
-    """Whether there is something to go on with; what another run left is removed where there is not.
+    """Whether there is something to go on with.
 
     Raises
     ------
@@ -233,9 +241,6 @@ def _goes_on(folder: Path, resume: bool, world: World) -> bool:
             "choose another --out"
         )
     world.wait()
-    if not resume and world.rank == 0:
-        for left in (CHECKPOINT, RECORD, RESULT):
-            (folder / left).unlink(missing_ok=True)
     return resume
 
 
@@ -250,7 +255,7 @@ def network_and_pictures(
 
 def _network(network: Any, data: str | Path | PictureSet, input_shape: Shape | None) -> Graph:
     """The network, its classes aside; one of the zoo for the data's own size, where it can take that."""
-    if not _is_of_zoo(network):
+    if not is_of_zoo(network):
         return read_network(network, input_shape).graph
     if input_shape:
         return _of_zoo(network, input_shape)
@@ -272,10 +277,11 @@ def _pictures(data: str | Path | PictureSet, shape: Shape, **options: Any) -> Pi
 
 def _with_classes(network: Any, graph: Graph, pictures: PictureSet) -> Graph:
     """A network of the zoo with as many outputs as there are classes; any other as it is."""
-    return _of_zoo(network, graph.input_shape, len(pictures.classes)) if _is_of_zoo(network) else graph
+    return _of_zoo(network, graph.input_shape, len(pictures.classes)) if is_of_zoo(network) else graph
 
 
-def _is_of_zoo(network: Any) -> bool:
+def is_of_zoo(network: Any) -> bool:
+    """Whether `network` is a name of the zoo."""
     return isinstance(network, str) and network in zoo.MODELS
 
 

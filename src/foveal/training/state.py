@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -14,28 +13,30 @@ from torch.nn import functional as F
 
 from foveal.build import build
 from foveal.datasets.pictures import Pictures, PictureSet
-from foveal.errors import DataError, UsageError
+from foveal.errors import UsageError
 from foveal.graph import Graph
 from foveal.initializing import initialize
 from foveal.ops import Dropout, LogSoftmax, Softmax
 from foveal.rewriting import for_training
 from foveal.shapes import text
-from foveal.text import plural
+from foveal.text import plural, printable
 from foveal.training.augmentation import augment, parse
 from foveal.training.averaging import Averaged
 from foveal.training.batches import batches, order, share, steps_of
-from foveal.training.choices import Choices, choose
+from foveal.training.choices import Choices, choose, propose_batch
 from foveal.training.config import Config
 from foveal.training.distributed import World
 from foveal.training.dry_run import dry_run
 from foveal.training.history import Epoch, History
-from foveal.training.memory import check_fits, evaluated
+from foveal.training.memory import check_fits, evaluated, fitting_batch
 from foveal.training.optimizers import make_optimizer
 from foveal.training.schedules import Schedule
 from foveal.zoo import MODELS, create_graph
 from foveal.zoo.entry import Draw, Init
 
-HE = Init("He et al. (2015), equation 10: what networks of ReLUs need", conv=Draw("he_in"), dense=Draw("he_in"))
+GLOROT = Init("Glorot & Bengio (2010), equation 16, as in Keras", conv=Draw("glorot"), dense=Draw("glorot"))
+
+LARGEST_TRIED = 512  # pictures a step, where the batch size is left open
 
 
 class Training:
@@ -64,38 +65,25 @@ class Training:
         choices: Choices | None = None,
         world: World | None = None,
     ) -> None:
-        self.config, self.data, self.world = config, data, world or World.here(config.device)
-        self.device = self.world.device
-        if not len(data.train):
-            raise DataError(f"{data.name}: there is no picture to train on")
-        if not len(data.val) and (config.patience is not None or config.schedule == "plateau"):
-            setting = "schedule = plateau" if config.patience is None else f"patience = {config.patience}"
-            raise UsageError(f"{setting}: {data.name} has no validation part to look at; set one aside")
-        self._x, self._y = self._held(data.train)
-        self.graph: Graph | None = None
-        if isinstance(network, Graph):
-            self.graph = _checked(network, data, config)
-            check_fits(for_training(self.graph), self.graph.name, config, self.world)
-            network = _built(self.graph, config)
-        self.module = network.to(self.device)
-        self._augmentations = parse(config.augment)
-        self._mean, self._std = (self._channels(each) for each in (data.mean, data.std))
-        self._fill = self._mean.flatten()
+        self.data, self.world = data, world or World.here(config.device)
+        if not config.batch_size:
+            config, choices = _sized(network, data, config, choices, self.world)
+        self.config = config
+        self.device, self.steps = self.world.device, steps_of(len(data.train), config.batch_size)
+        _check_parts(data, config, self.steps, self.world)
         self.epoch = self.step = 0
-        self.steps = steps_of(len(data.train), config.batch_size)
-        if len(data.train) // self.steps < self.world.size:
-            raise UsageError(f"batch_size = {config.batch_size}: fewer pictures than the {self.world.size} processes")
-        few = self.prepared(torch.arange(min(len(data.train) // self.steps, 2)), augmented=False)[0]
-        each = dry_run(self.module, few, len(data.classes))
-        if not self.graph:
-            check_fits(self.module, type(self.module).__name__, config, self.world, activations=each)
-        rows = torch.arange(min(len(data.train), config.batch_size))
-        found = choices or choose(self.module, self.prepared(rows), config, self.device)
-        self.choices = self.world.agreed(found)
+        self._augmentations, self._layout = parse(config.augment), torch.channels_last
+        self._mean, self._std = (self._channels(each) for each in (data.mean, data.std))
+        self._x, self._y = self._held(data.train)
+        self.graph = _checked(network, data, config) if isinstance(network, Graph) else None
+        self.module = self._placed(self.graph or network)
+        self.choices = self.world.agreed(choices or self._chosen())
         if self.choices.layout == "channels-last":
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        self.compute = self.world.joined(self.module)
+        else:
+            self._layout = torch.contiguous_format
         self.optimizer = make_optimizer(self.module, config)
+        self.compute = self.world.joined(self.module)
         self.schedule = Schedule(self.optimizer, config, self.steps)
         self.averaged = Averaged(self.module, config.ema) if config.ema is not None else None
         self.history = History()
@@ -103,6 +91,26 @@ class Training:
         self.rows, self.loss = torch.empty(0, dtype=torch.int64), torch.tensor(float("nan"))
         self.sums, self.seconds = torch.zeros(3, dtype=torch.float64, device=self.device), 0.0
         self.stop: str | None = None
+
+    def _placed(self, network: Graph | nn.Module) -> nn.Module:
+        """The module on its device, once it is known to fit into memory and to take the pictures."""
+        if isinstance(network, Graph):
+            check_fits(for_training(network), network.name, self.config, self.world)
+            module = _built(network, self.config.seed)
+        elif self.config.dropout is not None:
+            raise UsageError(f"dropout = {self.config.dropout}: for graphs; in a module of PyTorch, set its own")
+        else:
+            module = network
+        few, _ = self.prepared(torch.arange(min(len(self._y) // self.steps, 2)), augmented=False)
+        activations = dry_run(module.to(self.device), few, len(self.data.classes))
+        if module is network:
+            check_fits(module, type(module).__name__, self.config, self.world, activations=activations)
+        return module
+
+    def _chosen(self) -> Choices:
+        """What a probe with a batch of this process finds quickest."""
+        batch = share(torch.arange(min(len(self._y), self.config.batch_size)), *self.world.place)
+        return choose(self.module, self.prepared(batch), self.config, self.device)
 
     @property
     def global_step(self) -> int:
@@ -123,14 +131,13 @@ class Training:
         if augmented and self._augmentations:
             x, y = augment(
                 x, y, self._augmentations, num_classes=len(self.data.classes), epoch=self.epoch, rows=rows,
-                seed=self.config.seed, fill=self._fill,
+                seed=self.config.seed, fill=self._mean.flatten(),
             )  # fmt: skip
         return self.normalised(x), y
 
     def normalised(self, x: Tensor) -> Tensor:
         """Bytes, or values on their scale, with the training part's mean taken off and in units of its deviation."""
-        last = getattr(self, "choices", None) is None or self.choices.layout == "channels-last"
-        y = x.to(torch.float32, memory_format=torch.channels_last if last else torch.contiguous_format, copy=True)
+        y = x.to(torch.float32, memory_format=self._layout, copy=True)
         return y.sub_(self._mean).div_(self._std)
 
     def computed(self, x: Tensor, *, joined: bool = True) -> Tensor:
@@ -194,7 +201,7 @@ class Training:
 
     def finish(self) -> None:
         """Leave in the module the weights that are kept: the best epoch's, or the averaged, or the last."""
-        self.history.stopped = self.stop
+        self.history.stopped = self.stop if self.epoch < self.config.epochs else None
         self.history.best_epoch = self.history.best_epoch or self.epoch
         if self.best is not None:
             self.module.load_state_dict(self.best)
@@ -208,11 +215,11 @@ class Training:
 
     def _judge(self) -> None:
         """Under `patience`: keep the epoch of least validation loss, and stop when it lies too far back."""
-        patience, epochs = self.config.patience, self.history.epochs
+        patience = self.config.patience
         if patience is None:
             return
-        losses = [math.inf if epoch.val_loss is None else epoch.val_loss for epoch in epochs]
-        best = int(np.argmin(losses)) + 1
+        losses = np.array([epoch.val_loss for epoch in self.history.epochs], np.float64)
+        best = int(np.where(np.isnan(losses), np.inf, losses).argmin()) + 1
         if best == self.epoch:
             with self.kept():
                 self.best = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
@@ -226,42 +233,70 @@ class Training:
         training = self.module.training
         self.module.eval()
         try:
-            for part in torch.split(rows, evaluated(self.config.batch_size)):
+            for part in torch.split(rows, evaluated(self.config.batch_size)) if len(rows) else ():
                 few = pictures[part.numpy()]
-                x = self.normalised(torch.from_numpy(np.ascontiguousarray(few.x)).to(self.device))
-                yield self.computed(x, joined=False), torch.from_numpy(few.y).to(self.device)
+                yield self.computed(self.normalised(self._sent(few.x)), joined=False), self._sent(few.y)
         finally:
             self.module.train(training)
 
     def _taken(self, values: Tensor | np.ndarray, rows: Tensor) -> Tensor:
         if isinstance(values, np.ndarray):
-            few = torch.from_numpy(values[rows.numpy()])
-            return (few.pin_memory() if self.device.type == "cuda" else few).to(self.device, non_blocking=True)
+            return self._sent(values[rows.numpy()])
         return values.index_select(0, rows.to(self.device))
+
+    def _sent(self, values: np.ndarray) -> Tensor:
+        """`values` on the device; a GPU copies them from pinned memory while the next ones are made ready."""
+        tensor = torch.from_numpy(values)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
     def _channels(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
 
     def _held(self, pictures: Pictures) -> tuple[Tensor | np.ndarray, Tensor]:
-        """The training part where steps take it from: on the device, unless it streams from a file."""
+        """The training part where steps take it from: on the device, unless it is the read-only map of a file."""
         labels = torch.from_numpy(pictures.y).to(self.device)
-        if isinstance(pictures.x, np.memmap) or not self.world.holds(pictures.x.nbytes):
+        if not pictures.x.flags.writeable or not self.world.holds(pictures.x.nbytes):
             return pictures.x, labels
         return torch.from_numpy(pictures.x).to(self.device), labels
 
 
+def _sized(
+    network: Graph | nn.Module, data: PictureSet, config: Config, choices: Choices | None, world: World
+) -> tuple[Config, Choices]:
+    """`config` with the batch size that was found quickest, or is found so now, and what else was found."""
+    if choices is None or choices.batch_size is None:
+        most = fitting_batch(network, config, world, min(LARGEST_TRIED, len(data.train)))
+        trial = Training(network, data, replace(config, batch_size=most), choices=choices, world=world)
+        example = trial.prepared(share(torch.arange(most), *world.place))
+        size = propose_batch(trial.module, example, trial.choices, lambda size: True) * world.size
+        choices = replace(trial.choices, batch_size=world.agreed(size))
+    return replace(config, batch_size=choices.batch_size or 1), choices
+
+
+def _check_parts(data: PictureSet, config: Config, steps: int, world: World) -> None:
+    """Refuse parts and batches of `data` that `config` cannot work with."""
+    if not len(data.val) and (config.patience is not None or config.schedule == "plateau"):
+        setting = "schedule = plateau" if config.patience is None else f"patience = {config.patience}"
+        raise UsageError(f"{setting}: {printable(data.name)} has no validation part to look at; set one aside")
+    if len(data.train) // steps < world.size:
+        raise UsageError(
+            f"batch_size = {config.batch_size}: fewer pictures than the {world.size} processes; take a larger one"
+        )
+
+
 def _checked(graph: Graph, data: PictureSet, config: Config) -> Graph:
     """`graph` with the dropout of `config`, if it fits `data`."""
+    name = printable(data.name)
     if graph.input_shape != data.shape:
         raise UsageError(
-            f"{graph.name} takes pictures of {text(graph.input_shape)}, those of {data.name} are {text(data.shape)}; "
+            f"{graph.name} takes pictures of {text(graph.input_shape)}, those of {name} are {text(data.shape)}; "
             "give the network that input, or read the pictures at its size"
         )
     shapes = [graph.shapes[name] for name in graph.outputs]
     if shapes != [(len(data.classes),)]:
         classes = plural(len(data.classes), "class", "classes")
         raise UsageError(
-            f"{graph.name} gives {', '.join(map(text, shapes))}, but {data.name} has {classes}; "
+            f"{graph.name} gives {', '.join(map(text, shapes))}, but {name} has {classes}; "
             f"end it with dense {len(data.classes)}, on one output"
         )
     last = graph.by_name[graph.outputs[0]]
@@ -277,14 +312,22 @@ def _checked(graph: Graph, data: PictureSet, config: Config) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def _built(graph: Graph, config: Config) -> nn.Module:
+def _built(graph: Graph, seed: int) -> nn.Module:
     """The module that trains `graph`: rewritten to be quicker, its weights drawn as the original's."""
     original = build(graph)
-    same = graph.name in MODELS and graph.nodes == create_graph(graph.name).with_input(graph.input_shape).nodes
-    initialize(original, MODELS[graph.name].init if same else HE, config.seed)
+    initialize(original, _init(graph), seed)
     module = build(for_training(graph))
     module.load_state_dict(original.state_dict())
     return module
+
+
+def _init(graph: Graph) -> Init:
+    """As its paper has it for a network of the zoo, whatever its input and classes are; else Glorot's."""
+    if graph.name not in MODELS:
+        return GLOROT
+    kinds = {node.name: type(node.op) for node in create_graph(graph.name).nodes}
+    same = all(kinds.get(node.name) is type(node.op) for node in graph.nodes)
+    return MODELS[graph.name].init if same else GLOROT
 
 
 def _original(graph: Graph, module: nn.Module) -> nn.Module:
