@@ -13,6 +13,8 @@ from pathlib import Path
 
 from common import HERE, PEERS_PYTHON
 
+from foveal.datasets.registry import is_here
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,8 +41,16 @@ def main() -> None:
     if options.idx.is_dir():
         _run("fashion_mnist.py", "--idx", options.idx)
         _run("tiny_nets.py", "--idx", options.idx)
+        _run("scratch_speed.py", "--idx", options.idx)
+        _run("scaling.py")
     else:
-        print(f"no Fashion-MNIST at {options.idx}: fashion_mnist.py and tiny_nets.py left out (see bench/README.md)")
+        left_out = "fashion_mnist.py, tiny_nets.py, scratch_speed.py and scaling.py left out (see bench/README.md)"
+        print(f"no Fashion-MNIST at {options.idx}: {left_out}")
+    for name in ("fashion-mnist", "mnist-5k"):
+        if is_here(name):
+            _run("recipes.py", name)
+        else:
+            print(f"no {name} here: its recipe left out (see bench/README.md)")
 
 
 def _run(script: str, *arguments: str | Path) -> None:

@@ -157,5 +157,5 @@ def test_command_refuses() -> None:
         lr_find("digits", NET, out=Path("rates.txt"))
     with pytest.raises(UsageError, match="--format 'csv'; expected one of text, json"):
         lr_find("digits", NET, format="csv")
-    with pytest.raises(UsageError, match="batch_size = 0; expected a number from 1"):
-        lr_find("digits", NET, batch_size=0)
+    with pytest.raises(UsageError, match="batch_size = -1; expected a number from 0"):
+        lr_find("digits", NET, batch_size=-1)
