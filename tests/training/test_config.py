@@ -95,3 +95,9 @@ def test_settings_that_make_no_sense(said: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
         parse_setting(said)
     assert message in str(error.value)
+
+
+def test_settled_leaves_nothing_to_a_probe() -> None:
+    assert Config(batch_size=0).settled() == Config(batch_size=128, precision="f32", layout="channels-last")
+    given = Config(batch_size=9, precision="bf16", layout="contiguous")
+    assert given.settled() == given

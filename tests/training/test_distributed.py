@@ -27,7 +27,7 @@ from small_training import CONFIG, NETWORK, Seen, some_digits, started
 LINE = "8x8x1 > conv 8 3x3 same bn relu > maxpool 2 > flatten > dense 10"
 EPOCHS = 10
 SETTINGS = [
-    "--epochs", str(EPOCHS), "--optimizer", "momentum", "--device", "cpu",
+    "--epochs", str(EPOCHS), "--optimizer", "momentum", "--lr", "0.01", "--device", "cpu",
     *("--set", "precision=f32", "--set", "layout=contiguous", "--set", "checkpoint_every=0"),
 ]  # fmt: skip
 

@@ -114,5 +114,10 @@ def test_running_out_after_all_is_no_traceback() -> None:
             torch.empty(1 << 60, dtype=torch.uint8)  # the CPU's allocator refuses
     with pytest.raises(TrainingError, match="batches of 128 pictures"), memory_guard(Config()):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+    with (
+        pytest.raises(TrainingError, match="in the probe, or after; try batch_size = 128"),
+        memory_guard(Config(batch_size=0)),
+    ):
+        raise MemoryError
     with pytest.raises(RuntimeError, match="something else"), memory_guard(Config()):
         raise RuntimeError("something else")

@@ -104,9 +104,10 @@ class Config:
         return cls().with_values({key: value for key, value in data.items() if key != "format"})
 
     def settled(self) -> Config:
-        """The same without a probe, which may find something else tomorrow: ``auto`` is float32, channels last."""
+        """The same without a probe, which may find something else tomorrow: float32, channels last, batches of 128."""
         return replace(
             self,
+            batch_size=self.batch_size or Config.batch_size,
             precision="f32" if self.precision == "auto" else self.precision,
             layout="channels-last" if self.layout == "auto" else self.layout,
         )

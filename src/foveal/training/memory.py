@@ -135,7 +135,9 @@ def memory_guard(config: Config) -> Iterator[None]:
         ran_out = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
         if not ran_out:
             raise
-        smaller = f"try batch_size = {config.batch_size // 2}" if config.batch_size > 1 else "try a smaller network"
-        raise TrainingError(
-            f"memory ran out in batches of {plural(config.batch_size, 'picture')}; {smaller}, or free some"
-        ) from error
+        where = (
+            f"in batches of {plural(config.batch_size, 'picture')}" if config.batch_size else "in the probe, or after"
+        )
+        half = config.batch_size // 2 if config.batch_size else Config.batch_size
+        smaller = f"try batch_size = {half}" if half else "try a smaller network"
+        raise TrainingError(f"memory ran out {where}; {smaller}, or free some") from error

@@ -40,8 +40,8 @@ class Kind:
 
 
 OPTIMIZERS: dict[str, Kind] = {
-    # Krizhevsky et al. (2012), section 5, have 0.01 with momentum, He et al. (2016) 0.1: between them under one-cycle, and
-    # without momentum ten times as much, which is what 0.9 of it amounts to
+    # Krizhevsky et al. (2012), section 5, have 0.01 with momentum, He et al. (2016) 0.1: between them under one-cycle,
+    # and without momentum ten times as much, which is what 0.9 of it amounts to
     "sgd": Kind(optim.SGD, lr=0.5, weight_decay=5e-4),
     "momentum": Kind(optim.SGD, lr=0.05, weight_decay=5e-4, momentum=True),
     "nesterov": Kind(optim.SGD, lr=0.05, weight_decay=5e-4, momentum=True, options={"nesterov": True}),

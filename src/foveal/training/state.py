@@ -267,7 +267,7 @@ def _sized(
     if choices is None or choices.batch_size is None:
         most = fitting_batch(network, config, world, min(LARGEST_TRIED, len(data.train)))
         trial = Training(network, data, replace(config, batch_size=most), choices=choices, world=world)
-        example = trial.prepared(share(torch.arange(most), *world.place))
+        example = trial.prepared(torch.arange(most // world.size or 1))  # as many in each, so that their steps meet
         size = propose_batch(trial.module, example, trial.choices, lambda size: True) * world.size
         choices = replace(trial.choices, batch_size=world.agreed(size))
     return replace(config, batch_size=choices.batch_size or 1), choices
