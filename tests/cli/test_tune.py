@@ -23,7 +23,8 @@ def test_tune(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, progress = capsys.readouterr()
     assert text.startswith("network-digits: 2 trials, ")
     first, second, again = [line for line in progress.splitlines() if line.startswith(("trial", "the best again"))]
-    assert first.startswith("trial 1 of 2  ") and first.endswith(" %  lr=0.003") and second.startswith("trial 2 of 2  ")
+    assert first.startswith("trial 0 (1 of 2)  ") and first.endswith(" %  lr=0.003")
+    assert second.startswith("trial 1 (2 of 2)  ")
     assert again.startswith("the best again, from seed 1: ") and again.endswith(" % of the test part")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
         "log.jsonl", "plot.png", "report.html", "result.json", "study.sqlite", "winner.json",

@@ -24,17 +24,18 @@ def resident() -> int:
 
 
 def test_freed_memory_is_used_again_and_given_back_at_the_end() -> None:
-    assert faults() > 10_000
+    before = faults()  # 120,000, but for what other tests left the allocator
+    assert before > 3_000
     with pytest.raises(KeyboardInterrupt), kept_memory():
         faults()
-        assert faults() < 1_000
+        assert faults() < before / 5
         held = resident()
         raise KeyboardInterrupt
     assert held - resident() > 40_000_000
-    assert faults() > 10_000
+    assert faults() > 3_000
 
 
 def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     with kept_memory():
-        assert faults() > 10_000
+        assert faults() > 3_000
