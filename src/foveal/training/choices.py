@@ -124,7 +124,7 @@ class _Way:
     def step(self, x: Tensor, y: Tensor) -> float:
         """Forward and back, always with the same random numbers; the loss."""
         seed_torch(0)
-        x = x.contiguous(memory_format=_LAYOUTS[self.layout])
+        x = x.clone(memory_format=_LAYOUTS[self.layout])  # of one channel, `contiguous` would leave either layout
         began = time.perf_counter()
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits = self.module(x)

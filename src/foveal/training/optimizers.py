@@ -79,14 +79,12 @@ def make_optimizer(module: nn.Module, config: Config) -> Optimizer:
         raise UsageError("the network has no trainable weight, so there is nothing to train")
     options = {**kind.options, "momentum": config.momentum} if kind.momentum else kind.options
     fused = (decayed or plain)[0].device.type in kind.fused
+    decay = kind.weight_decay if config.weight_decay is None else config.weight_decay
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
+    if not decay:  # one call of the kernel is quicker than two
+        groups = [{"params": [*decayed, *plain], "weight_decay": 0.0}]
     made: Optimizer = _uncompiled(kind.make)(
-        [
-            {
-                "params": decayed,
-                "weight_decay": kind.weight_decay if config.weight_decay is None else config.weight_decay,
-            },
-            {"params": plain, "weight_decay": 0.0},
-        ],
+        groups,
         lr=config.lr or kind.lr,
         **options,
         **{"fused" if fused else "foreach": True},
