@@ -21,8 +21,8 @@ from common import publish, run, spread, table
 NETWORKS = {
     "lectures' net": "28x28x1 > conv 28 3x3 relu > maxpool 3 > flatten > dense 16 relu > dense 10",
     "three stages": (
-        "28x28x1 > conv 32 3x3 same bn relu > maxpool 2 > conv 64 3x3 same bn relu > maxpool 2 > "
-        "conv 128 3x3 same bn relu > global avgpool > flatten > dense 10"
+        "28x28x1 > conv 16 3x3 same bn relu > maxpool 2 > conv 32 3x3 same bn relu > maxpool 2 > "
+        "conv 64 3x3 same bn relu > global avgpool > flatten > dense 10"
     ),
 }
 WAYS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}

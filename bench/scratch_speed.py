@@ -4,7 +4,8 @@
 
 Every contender is a process of its own, which trains an epoch when it is its turn: all in every round, each round
 beginning with another one. The first round warms up and is not counted. Ratios are taken round by round. All train with
-Adam, 0.001, batches of 128, the same pictures for the same number of epochs, and are then tested on the same 10,000.
+Adam, 0.001, batches of 128, the same pictures for the same number of epochs, and are then tested on the same 10,000:
+one run each, which another seed may put a point higher or lower. On a machine that others use, start it by `chrt -r 1`.
 
 - The plain loop is a `DataLoader` over tensors in float32, shuffled, without and with two worker processes, `Adam`, and
   the network as `foveal code` writes it. On small networks its time depends on whether glibc happens to keep the memory
