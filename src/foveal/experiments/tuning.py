@@ -38,7 +38,7 @@ from foveal.training.state import Training
 if TYPE_CHECKING:
     import optuna
 
-PATIENCE = 25  # fifths of a second that tables may take to be made by another process
+PATIENCE = 5.0  # seconds that tables may take to be made by another process
 HEARTBEAT = 30  # seconds: a process that was killed is noticed after two of these, and its trial is not counted
 
 
@@ -218,16 +218,17 @@ def _opened(url: str) -> Any:
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import DBAPIError
 
-    for _ in range(PATIENCE):
+    ends = time.monotonic() + PATIENCE
+    while True:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)  # the heartbeat: since 2021
                 return RDBStorage(url, heartbeat_interval=HEARTBEAT, grace_period=2 * HEARTBEAT)
         except DBAPIError as error:
-            if not any(words in str(error.orig) for words in ("already exists", "UNIQUE", "duplicate key", "locked")):
+            making = any(words in str(error.orig) for words in ("already exists", "UNIQUE", "duplicate key", "locked"))
+            if not making or time.monotonic() > ends:
                 raise
             time.sleep(0.2)
-    return RDBStorage(url)
 
 
 @contextmanager
