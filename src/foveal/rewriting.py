@@ -46,12 +46,12 @@ def pool_before_relu(graph: Graph) -> Graph:
     The two commute, since ReLU never turns an order round: where the largest cell of a window is positive, it is the
     same one, and where it is not, neither order lets a gradient through. The same holds for ReLU6.
     """
-    nodes, by_name, readers = list(graph.nodes), graph.by_name, _readers(graph)
+    nodes, by_name, reads = list(graph.nodes), graph.by_name, readers(graph)
     at = {node.name: i for i, node in enumerate(nodes)}
     swapped = {}
     for pool in graph.nodes:
         relu = by_name.get(pool.inputs[0]) if isinstance(pool.op, MaxPool) else None
-        if relu is None or not isinstance(relu.op, (Relu, Relu6)) or readers[relu.name] > 1:
+        if relu is None or not isinstance(relu.op, (Relu, Relu6)) or reads[relu.name] > 1:
             continue
         nodes[at[relu.name]] = replace(pool, inputs=relu.inputs)
         nodes[at[pool.name]] = replace(relu, inputs=(pool.name,))
@@ -96,12 +96,12 @@ def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Gr
     The layer keeps its name and has a bias afterwards: with the norm's ``a = weight / sqrt(running_var + eps)`` it is
     ``a * (bias - running_mean) + norm bias``, and its weights are multiplied by a.
     """
-    by_name, readers, kept = graph.by_name, _readers(graph), dict(weights)
+    by_name, reads, kept = graph.by_name, readers(graph), dict(weights)
     shared = {node.weights_of for node in graph.nodes} | {node.name for node in graph.nodes if node.weights_of}
     folded = {}
     for norm in graph.nodes:
         layer = by_name.get(norm.inputs[0]) if isinstance(norm.op, BatchNorm) else None
-        if layer is None or not isinstance(layer.op, (Conv, Dense)) or readers[layer.name] > 1:
+        if layer is None or not isinstance(layer.op, (Conv, Dense)) or reads[layer.name] > 1:
             continue
         if not shared & {layer.name, norm.name}:
             folded[norm.name] = layer.name
@@ -169,7 +169,7 @@ def _aligned(op: Conv | MaxPool | AvgPool, rank: int) -> bool:
     return not (getattr(op, "ceil_mode", False) or (op.padding == "same" and stepping))
 
 
-def _readers(graph: Graph) -> Counter[str]:
+def readers(graph: Graph) -> Counter[str]:
     """How often each value is read; being an output is being read."""
     return Counter((*graph.outputs, *(name for node in graph.nodes for name in node.inputs)))
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from foveal.training.batches import seed_torch
 from foveal.training.config import Config
+from foveal.training.pooled import pooled
 
 ROUNDS = 10  # steps of each way
 SECONDS = 3.0  # after which there are no more rounds
@@ -24,7 +25,12 @@ GAIN = 0.95  # of the default's time, which another way must stay under
 HOPELESS = 1.5  # times the quickest
 AGREEMENT = 0.05  # of the loss; bfloat16 keeps 8 bits, an error of up to 0.4 % a value
 
-_LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+LAYOUTS = {
+    "contiguous": torch.contiguous_format,
+    "channels-last": torch.channels_last,
+    "pictures-last": torch.channels_last,
+}
+"""How tensors lie in memory, by name; the last is for a `PooledConv` joined, and channels-last behind it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Choices:
 
     Attributes
     ----------
-    layout : ``"contiguous"`` or ``"channels-last"``.
+    layout : a key of `LAYOUTS`.
     precision : ``"f32"`` or ``"bf16"``.
     seconds : the least of a step forward and back, for each way that was tried, such as ``"channels-last bf16"``.
     batch_size : where the config leaves it open.
@@ -62,13 +68,15 @@ def choose(module: nn.Module, example: tuple[Tensor, Tensor], config: Config, de
     ----------
     example : a batch as a step has it: pictures, and classes or shares of classes.
     """
-    layouts = list(_LAYOUTS) if config.layout == "auto" else [config.layout]
+    layouts = [config.layout]
+    if config.layout == "auto":
+        layouts = list(LAYOUTS)[: 3 if pooled(module) else 2]
     precisions = _precisions(device) if config.precision == "auto" else [config.precision]
     if len(layouts) * len(precisions) == 1:
         return Choices(layouts[0], precisions[0])
     with _undisturbed(device):
-        copies = {layout: _copied(module, layout) for layout in layouts}
-        ways = [_Way(copies[layout], layout, precision) for layout in layouts for precision in precisions]
+        copies = {LAYOUTS[layout]: copy.deepcopy(module).train() for layout in layouts}
+        ways = [_Way(copies[LAYOUTS[layout]], layout, precision) for layout in layouts for precision in precisions]
         default = ways[0]
         x, y = _few(default, *example)
         loss = default.step(x, y)
@@ -94,7 +102,7 @@ def propose_batch(
     x, y = example
     rates: dict[int, float] = {}
     with _undisturbed(x.device):
-        copied = _copied(module, choices.layout)
+        copied = copy.deepcopy(module).train()
         size = LEAST
         while size <= len(y) and fits(size):
             way = _Way(copied, choices.layout, choices.precision)
@@ -124,7 +132,8 @@ class _Way:
     def step(self, x: Tensor, y: Tensor) -> float:
         """Forward and back, always with the same random numbers; the loss."""
         seed_torch(0)
-        x = x.clone(memory_format=_LAYOUTS[self.layout])  # of one channel, `contiguous` would leave either layout
+        lay(self.module, self.layout)
+        x = x.clone(memory_format=LAYOUTS[self.layout])  # of one channel, `contiguous` would leave either layout
         began = time.perf_counter()
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits = self.module(x)
@@ -170,13 +179,16 @@ def _race(ways: list[_Way], x: Tensor, y: Tensor) -> None:
             return
 
 
+def lay(module: nn.Module, layout: str) -> None:
+    """Have `module` compute in that layout."""
+    module.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]  # torch's stubs lack it
+    for each in pooled(module):
+        each.joined = layout == "pictures-last"
+
+
 def _precisions(device: torch.device) -> list[str]:
     able = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     return ["f32", "bf16"] if able else ["f32"]
-
-
-def _copied(module: nn.Module, layout: str) -> nn.Module:
-    return copy.deepcopy(module).to(memory_format=_LAYOUTS[layout]).train()  # type: ignore[call-overload, no-any-return]
 
 
 @contextlib.contextmanager

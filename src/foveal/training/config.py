@@ -38,8 +38,9 @@ class Config:
     ema : decay of an exponential moving average of the weights, which is what is then evaluated and kept.
     patience : epochs without a lower validation loss after which training stops and the best epoch is restored.
     augment : what is done to training pictures, such as ``"crop 4, flip"`` (`foveal.training.augmentation`).
-    precision : ``"auto"``, ``"f32"`` or ``"bf16"``; ``layout`` : ``"auto"``, ``"channels-last"`` or ``"contiguous"``.
-        ``auto`` takes what a short probe finds quicker.
+    precision : ``"auto"``, ``"f32"`` or ``"bf16"``; ``auto`` takes what a short probe finds quicker.
+    layout : ``"auto"``, likewise; ``"channels-last"``, ``"contiguous"``, or ``"pictures-last"``: channels-last, but a
+        first convolution and max pooling without overlap are one product (`foveal.training.pooled`).
     device : ``"auto"`` (the GPU where there is one), ``"cpu"`` or ``"cuda"``.
     seed : of the first weights and everything else that is drawn.
     checkpoint_every : seconds between checkpoints within an epoch; there is one after each epoch.
@@ -195,6 +196,6 @@ def _names() -> dict[str, Collection[str]]:
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
         "precision": ("auto", "f32", "bf16"),
-        "layout": ("auto", "channels-last", "contiguous"),
+        "layout": ("auto", "channels-last", "contiguous", "pictures-last"),
         "device": ("auto", "cpu", "cuda"),
     }

@@ -23,13 +23,14 @@ from foveal.text import plural, printable
 from foveal.training.augmentation import augment, parse
 from foveal.training.averaging import Averaged
 from foveal.training.batches import batches, order, share, steps_of
-from foveal.training.choices import Choices, choose, propose_batch
+from foveal.training.choices import LAYOUTS, Choices, choose, lay, propose_batch
 from foveal.training.config import Config
 from foveal.training.distributed import World
 from foveal.training.dry_run import dry_run
 from foveal.training.history import Epoch, History
 from foveal.training.memory import check_fits, evaluated, fitting_batch
 from foveal.training.optimizers import make_optimizer
+from foveal.training.pooled import join_pools
 from foveal.training.schedules import Schedule
 from foveal.zoo import MODELS, create_graph
 from foveal.zoo.entry import Draw, Init
@@ -78,10 +79,8 @@ class Training:
         self.graph = _checked(network, data, config) if isinstance(network, Graph) else None
         self.module = self._placed(self.graph or network)
         self.choices = self.world.agreed(choices or self._chosen())
-        if self.choices.layout == "channels-last":
-            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        else:
-            self._layout = torch.contiguous_format
+        lay(self.module, self.choices.layout)
+        self._layout = LAYOUTS[self.choices.layout]
         self.optimizer = make_optimizer(self.module, config)
         self.compute = self.world.joined(self.module)
         self.schedule = Schedule(self.optimizer, config, self.steps)
@@ -317,6 +316,7 @@ def _built(graph: Graph, seed: int) -> nn.Module:
     original = build(graph)
     initialize(original, _init(graph), seed)
     module = build(for_training(graph))
+    join_pools(module)
     module.load_state_dict(original.state_dict())
     return module
 
