@@ -202,7 +202,7 @@ class Augmented(Dataset[tuple[Tensor, Tensor]]):
         if self.crop:
             _, height, width = x.shape
             top, left = random.randint(0, 2 * self.crop), random.randint(0, 2 * self.crop)
-            x = F.pad(x, (self.crop,) * 4)[:, top : top + height, left : left + width]
+            x = F.pad(x, (self.crop,) * 4, mode="replicate")[:, top : top + height, left : left + width]
         if self.flip and random.random() < 0.5:
             x = x.flip(-1)
         return x, self.y[row]

@@ -31,20 +31,37 @@ def changed(text: str, x: Tensor, y: Tensor | None = None, *, epoch: int = 0, se
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_crop_moves_each_picture_by_whole_pixels(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("reach", [1, 3, 6])
+def test_crop_moves_each_picture_by_whole_pixels(shape: tuple[int, ...], reach: int) -> None:
     x = batch(shape)
-    moved = changed("crop 3", x)[0]
-    padded = np.pad(x.numpy(), ((0, 0), (0, 0), (3, 3), (3, 3)), constant_values=FILL)
+    moved = changed(f"crop {reach}", x)[0]
+    padded = np.pad(x.numpy(), ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="edge")
     _, _, height, width = shape
+    shifts = range(2 * reach + 1)
     found = []
     for picture, whole in zip(moved.numpy(), padded, strict=True):
-        places = [
-            (i, j) for i in range(7) for j in range(7) if (whole[:, i : i + height, j : j + width] == picture).all()
-        ]
+        places = [(i, j) for i in shifts for j in shifts if (whole[:, i : i + height, j : j + width] == picture).all()]
         assert len(places) == 1
         found += places
     assert moved.dtype == torch.uint8
     assert len(set(found)) > 1 or len(found) == 1
+
+
+def test_crop_does_not_care_how_pictures_lie_in_memory() -> None:
+    x = batch((5, 3, 8, 11))
+    expected = changed("crop 3", x)[0]
+    assert torch.equal(changed("crop 3", x.contiguous(memory_format=torch.channels_last))[0], expected)
+    assert torch.equal(changed("crop 3", x.transpose(2, 3).contiguous().transpose(2, 3))[0], expected)
+
+
+@pytest.mark.parametrize("text", ["crop 3", "rotate 45", "scale 0.5", "crop 3, rotate 180, scale 0.3"])
+def test_around_a_digit_on_black_all_stays_black(text: str) -> None:
+    x = torch.zeros(32, 1, 16, 16, dtype=torch.uint8)
+    x[..., 7:9, 7:9] = 90
+    out = changed(text, x)[0]
+    assert not torch.equal(out, x)
+    assert int((out > 0).sum(dim=(1, 2, 3)).max()) <= 25  # of 256; the ink, enlarged to 4x4 and blurred
+    assert bool((out[..., [0, -1], :] == 0).all() & (out[..., [0, -1]] == 0).all())
 
 
 def test_flip_mirrors_every_picture_in_every_second_epoch() -> None:
@@ -123,7 +140,7 @@ def test_turning_and_scaling_at_once_interpolate_once(monkeypatch: pytest.Monkey
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / 1.25  # rows first
     for before, after in zip(x[:, 0].numpy(), moved[:, 0], strict=True):
         offset = centre - matrix @ centre
-        expected = affine_transform(before.astype(float), matrix, offset, order=1, mode="grid-constant", cval=FILL)
+        expected = affine_transform(before.astype(float), matrix, offset, order=1, mode="nearest")
         np.testing.assert_allclose(after, expected, atol=1e-3)
 
 

@@ -15,16 +15,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from foveal.cli import app
 from foveal.errors import UsageError
 from foveal.training.checkpoint import read
-from foveal.training.distributed import JoinedBatchNorm, World
+from foveal.training.distributed import World
 from foveal.training.loop import fit
 from small_training import CONFIG, NETWORK, Seen, some_digits, started
 
 LINE = "8x8x1 > conv 8 3x3 same bn relu > maxpool 2 > flatten > dense 10"
+NORMS = {"graph": [nn.BatchNorm2d] * 2, "module": [nn.BatchNorm2d]}
 EPOCHS = 10
 SETTINGS = [
     "--epochs", str(EPOCHS), "--optimizer", "momentum", "--lr", "0.01", "--device", "cpu",
@@ -32,41 +33,75 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-def learn(folder: Path, rank: int, port: int) -> None:
+class Forgetful(nn.Module):
+    """A network of a user's, whose forward leaves out one of its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8)
+        self.forgotten, self.dense = nn.Linear(8, 8), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.dense(self.bn(self.conv(x)).relu().mean((2, 3)))
+        return y
+
+
+def outcome(kind: str) -> tuple[dict[str, Tensor], list[tuple[int, int]]]:
+    """State and losses that one training comes to, and what this process saw."""
+    torch.manual_seed(0)
+    seen = Seen()
+    history = fit(NETWORK if kind == "graph" else Forgetful(), some_digits(), CONFIG, callbacks=[seen])
+    assert history.module is not None
+    assert [type(each) for each in history.module.modules() if "Norm" in type(each).__name__] == NORMS[kind]
+    tensors = {name: tensor.contiguous() for name, tensor in history.module.state_dict().items()}
+    for name in ("val_loss", "train_loss"):
+        tensors[name] = torch.tensor([getattr(row, name) for row in history.epochs])
+    return tensors, seen.rows
+
+
+def learn(folder: Path, rank: int, port: int, kind: str) -> None:
     """What each of two processes does: one training, whose outcome it writes by its rank."""
     os.environ |= {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "localhost", "MASTER_PORT": f"{port}"}
     os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     torch.set_num_threads(1)
-    world, seen = World.here("cpu"), Seen()
-    history = fit(NETWORK, some_digits(), CONFIG, callbacks=[seen], world=world)
-    assert history.module is not None
-    tensors = {name: tensor.contiguous() for name, tensor in history.module.state_dict().items()}
-    for name in ("val_loss", "train_loss"):
-        tensors[name] = torch.tensor([getattr(row, name) for row in history.epochs])
-    save_file(tensors | {"rows": torch.tensor(seen.rows)}, folder / f"rank{world.rank}.safetensors")
+    tensors, rows = outcome(kind)
+    save_file(tensors | {"rows": torch.tensor(rows)}, folder / f"rank{World.here('cpu').rank}.safetensors")
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path, one_thread: None) -> None:
-    seen = Seen()
-    alone = fit(NETWORK, some_digits(), CONFIG, callbacks=[seen])
+@pytest.mark.parametrize("kind", NORMS)
+def test_two_processes_learn_what_one_learns(kind: str, tmp_path: Path, one_thread: None) -> None:
     with socket.create_server(("localhost", 0)) as free:
         port = free.getsockname()[1]
-    processes = [started(learn, tmp_path, rank, port) for rank in (0, 1)]
+    processes = [started(learn, tmp_path, rank, port, kind) for rank in (0, 1)]
+    whole, seen = outcome(kind)
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0]
     first, second = (load_file(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1))
     rows = torch.cat([first.pop("rows"), second.pop("rows")]).tolist()
     every = [(epoch, row) for epoch in range(CONFIG.epochs) for row in range(len(some_digits().train))]
-    assert sorted(map(tuple, rows)) == sorted(seen.rows) == every  # no picture lost, none shown twice
-    assert alone.module is not None
-    whole = dict(alone.module.state_dict())
-    whole["val_loss"] = torch.tensor([row.val_loss for row in alone.epochs])
-    whole["train_loss"] = torch.tensor([row.train_loss for row in alone.epochs])
+    assert sorted(map(tuple, rows)) == sorted(seen) == every  # no picture lost, none shown twice
     assert first.keys() == second.keys() == whole.keys()
     for name, tensor in whole.items():
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
         torch.testing.assert_close(first[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
+
+
+def test_a_process_parts_from_the_others_at_its_end() -> None:
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    script = """
+import atexit, torch.distributed as dist
+from foveal.training.distributed import World
+atexit.register(lambda: print(dist.is_initialized()))  # after what is registered later
+World.here("cpu")
+print(dist.is_initialized())
+"""
+    place = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": f"{port}"}
+    run = [sys.executable, "-c", script]
+    environment = os.environ | place | {"TORCHELASTIC_RUN_ID": "test"}
+    said = subprocess.run(run, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout.split() == ["True", "False"]
 
 
 def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +109,7 @@ def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.Monk
     world = World.here("cpu")
     module = nn.Linear(2, 2)
     assert (world.rank, world.size, world.restarted) == (0, 1, False)
-    assert world.joined(module) is module
+    assert world.joined(module, torch.ones(1)) is module
     assert world.total(sums := torch.ones(3)) is sums
 
 
@@ -91,17 +126,6 @@ def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(UsageError, match="device = 'cuda': PyTorch finds 0 GPUs here, this is process 1; use cpu"):
         World.here("cuda")
-
-
-def test_joined_batch_norms_take_their_statistics_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against PyTorch's own, of a bfloat16 map whose mean is far from 0."""
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda total: None)
-    x = (30 + torch.randn(8, 3, 4, 4)).bfloat16()
-    own = nn.BatchNorm2d(3)
-    joined = JoinedBatchNorm(nn.BatchNorm2d(3))
-    torch.testing.assert_close(joined(x).float(), own(x.float()), atol=0.01, rtol=0.01)
-    torch.testing.assert_close(joined.running_mean, own.running_mean)
-    torch.testing.assert_close(joined.running_var, own.running_var)
 
 
 def torchrun(run: Path, *options: str) -> subprocess.Popen[str]:

@@ -14,10 +14,10 @@ word       number               what it does
 ``cutmix`` alpha, 0.01 to 10    puts in a rectangle of another picture, its area likewise (Yun et al. 2019)
 ========== ==================== ================================================================================
 
-They work in this order, however they are named, `rotate` and `scale` at once. What comes from outside a picture, and
-what `cutout` puts in, has the mean colour of the training part, which is 0 once normalised. Where mixup and cutmix are
-both asked for, each batch gets one. Random numbers come from PyTorch's own generator of the batch's device; only
-`flip` draws none.
+They work in this order, however they are named, `rotate` and `scale` at once. What `crop`, `rotate` and `scale` bring
+in from outside a picture repeats its border; what `cutout` puts in has the mean colour of the training part, which is 0
+once normalised. Where mixup and cutmix are both asked for, each batch gets one. Random numbers come from PyTorch's own
+generator of the batch's device; only `flip` draws none.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Batch:
     x : (n, channels, height, width).
     y : (n,) classes, or (n, classes) shares of them.
     rows : (n,) the pictures' numbers in the training part.
-    fill : (channels,) the mean colour, on the scale of bytes.
+    fill : (channels,) the mean colour, on the scale of bytes, for `cutout`.
     """
 
     x: Tensor
@@ -140,7 +140,7 @@ def augment(
     ----------
     x : uint8 (n, channels, height, width); y : int64 (n,) classes.
     epoch, rows, seed : of the pictures (n,), for `flip`.
-    fill : (channels,) the mean colour.
+    fill : (channels,) the mean colour, for `cutout`.
 
     Returns
     -------
@@ -175,13 +175,15 @@ def crop(batch: Batch, number: float) -> Batch:
     n, channels, height, width = x.shape
     if reach >= min(height, width):
         raise UsageError(f"augment: crop {reach} moves pictures of {height}x{width} out of sight; use fewer pixels")
-    wide = batch.colour.expand(n, channels, height + 2 * reach, width + 2 * reach).clone()
-    wide[:, :, reach : reach + height, reach : reach + width] = x
+    # the border is repeated sideways in memory, up and down by reading its line again
+    wide = torch.cat([x[..., :1].expand(-1, -1, -1, reach), x, x[..., -1:].expand(-1, -1, -1, reach)], 3)
+    line = width + 2 * reach
     down, right = torch.randint(2 * reach + 1, (2, n, 1, 1), device=x.device)
-    planes = torch.arange(n * channels, device=x.device).view(n, channels, 1) * wide[0, 0].numel()
-    lines = (torch.arange(height, device=x.device).view(1, height, 1) + down) * (width + 2 * reach) + right
+    lines = (torch.arange(-reach, height - reach, device=x.device) + down).clamp_(0, height - 1).mul_(line)
+    planes = torch.arange(0, wide.numel(), height * line, device=x.device).view(n, channels, 1)
+    starts = planes + right + lines
     pieces = wide.view(-1).unfold(0, width, 1)  # as wide as a picture, from every pixel: copied whole, so quickly
-    return replace(batch, x=pieces.index_select(0, (planes + lines.view(n, 1, height)).view(-1)).view(x.shape))
+    return replace(batch, x=pieces.index_select(0, starts.view(-1)).view(x.shape))
 
 
 def flip(batch: Batch, _: float) -> Batch:
@@ -204,9 +206,7 @@ def rotate(batch: Batch, number: float, scaled: float = 0.0) -> Batch:
     zero = torch.zeros_like(cos)
     rows = [cos, -sin * (height / width), zero, sin * (width / height), cos, zero]
     grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(batch.x.shape), align_corners=False)
-    fill = batch.fill.view(1, -1, 1, 1)
-    moved = F.grid_sample(batch.x.float() - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return replace(batch, x=moved + fill)
+    return replace(batch, x=F.grid_sample(batch.x.float(), grid, padding_mode="border", align_corners=False))
 
 
 def scale(batch: Batch, number: float) -> Batch:

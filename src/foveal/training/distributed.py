@@ -6,20 +6,19 @@ losses are weighted by the whole batch's size, and batch norms take their statis
 
 from __future__ import annotations
 
+import atexit
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public, but not in its __all__
-from torch.nn import functional as F
 
 from foveal.errors import UsageError
-
-if TYPE_CHECKING:
-    from torch.nn.modules.batchnorm import _BatchNorm
+from foveal.training.joined_norm import JoinedNorms
 
 Found = TypeVar("Found")
 
@@ -63,6 +62,7 @@ class World:
             if chosen.type == "cuda":
                 torch.cuda.set_device(chosen)
             _join("nccl" if chosen.type == "cuda" else "gloo")
+            atexit.register(_leave)
         return cls(dist.get_rank(), dist.get_world_size(), chosen)
 
     @property
@@ -74,13 +74,25 @@ class World:
         """Whether ``torchrun --max-restarts`` has begun anew after a process died."""
         return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
-    def joined(self, module: nn.Module) -> nn.Module:
-        """`module` as a step calls it: its gradients are means over the processes, its batch norms' statistics too."""
+    def joined(self, module: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
+        """`module` as a step calls it: its gradients are means over the processes, its batch norms' statistics too.
+
+        Parameters
+        ----------
+        example : pictures that show whether each weight has a part in the answer.
+        """
         if self.size == 1:
             return module
-        _join_norms(module)
         ids = [self.device.index] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(module, device_ids=ids)
+        unused = self.agreed(_has_unused(module, example))
+        parallel = nn.parallel.DistributedDataParallel(module, device_ids=ids, find_unused_parameters=unused)
+
+        def compute(x: Tensor) -> Tensor:
+            with JoinedNorms():
+                y: Tensor = parallel(x)
+            return y
+
+        return compute
 
     def total(self, sums: Tensor) -> Tensor:
         """`sums` of all processes, added up."""
@@ -117,68 +129,16 @@ def _join(backend: str) -> None:
     dist.init_process_group(backend, store=PrefixStore(f"attempt{attempt}", store), rank=rank, world_size=size)
 
 
-class _Total(torch.autograd.Function):
-    """The sum over all processes, with its gradient, which is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
+def _leave() -> None:
+    """Part from the other processes, unless a script has done so by itself."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
-class JoinedBatchNorm(nn.Module):
-    """Batch norm (Ioffe & Szegedy 2015) over the shares of all processes; PyTorch's own (SyncBatchNorm) needs GPUs."""
-
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
-
-    def __init__(self, norm: _BatchNorm) -> None:
-        super().__init__()
-        self.eps, self.momentum = norm.eps, norm.momentum
-        self.weight, self.bias = norm.weight, norm.bias
-        for name, buffer in norm.named_buffers():
-            self.register_buffer(name, buffer)
-        self.train(norm.training)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        axes = [axis for axis in range(x.dim()) if axis != 1]
-        here, wide = x.numel() // x.shape[1], x.float()  # bfloat16 has too few digits for statistics
-        mean, square = (part.double() for part in (wide.mean(axes), wide.var(axes, correction=0)))
-        mine = torch.cat([mean, square + mean**2, mean.new_ones(1)]) * here
-        everywhere: Tensor = _Total.apply(mine)  # type: ignore[no-untyped-call]  # as torch has it
-        mean, square = everywhere[:-1].view(2, -1) / everywhere[-1]
-        variance, count = square - mean**2, everywhere[-1].detach()
-        self._remember(mean.detach(), variance.detach() * count / (count - 1))
-        shape = [1, -1, *(1 for _ in axes[1:])]
-        scale = torch.rsqrt(variance + self.eps)
-        shift = -mean * scale
-        if self.weight is not None:
-            scale, shift = scale * self.weight, shift * self.weight + self.bias
-        y: Tensor = (wide * scale.float().view(shape) + shift.float().view(shape)).to(x.dtype)
-        return y
-
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        newest = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), newest)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), newest)
-
-
-def _join_norms(module: nn.Module) -> None:
-    """Replace the batch norms of `module`, in place; the names and tensors of its state stay."""
-    for name, child in list(module.named_modules()):
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            parent, _, key = name.rpartition(".")
-            setattr(module.get_submodule(parent), key, JoinedBatchNorm(child))
+def _has_unused(module: nn.Module, x: Tensor) -> bool:
+    """Whether a trainable weight has no part in what `module` makes of `x`; it and random numbers stay as they are."""
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
+        y = torch.func.functional_call(module, buffers, (x,))
+    return any(gradient is None for gradient in torch.autograd.grad(y.sum(), weights, allow_unused=True))

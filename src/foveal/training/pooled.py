@@ -44,17 +44,15 @@ class PooledConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.joined or x.requires_grad:
-            y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
-            return F.max_pool2d(y, self.window, self.step)
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
-        patches = self._patches(x)
-        cells = self._laid().t() @ patches.flatten(0, 2).flatten(1)
-        largest: Tensor = FirstMax.apply(cells.view(prod(self.window), -1))  # type: ignore[no-untyped-call]
-        y = largest.view(-1, *patches.shape[3:])
-        if self.bias is not None:
-            y = y + self.bias.to(y.dtype).view(-1, 1, 1, 1)
-        return y.movedim(3, 0)
+            cells = F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+            return F.max_pool2d(cells, self.window, self.step)
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        with torch.autocast(device, enabled=False):
+            patches = self._patches(x.to(dtype))
+            flat = patches.flatten(0, 2).flatten(1)
+            y: Tensor = LargestCell.apply(self._laid().to(dtype), flat, self.bias)  # type: ignore[no-untyped-call]
+        return y.view(-1, *patches.shape[3:]).movedim(3, 0)
 
     def _patches(self, x: Tensor) -> Tensor:
         """(channels, patch rows, patch columns, window rows, window columns, pictures)."""
@@ -66,32 +64,43 @@ class PooledConv(nn.Module):
         return x.permute(0, 4, 5, 1, 2, 3).contiguous()
 
     def _laid(self) -> Tensor:
-        """(patch, cells and channels): the weights where each cell of a window has them."""
+        """(cells, filters, patch): the weights where each cell of a window has them."""
         filters, channels = self.weight.shape[:2]
         laid = self.weight.reshape(filters * channels, -1) @ self.places.flatten(0, 1).flatten(1)
         laid = laid.view(filters, channels, -1, prod(self.window))
-        return laid.permute(1, 2, 3, 0).reshape(-1, prod(self.window) * filters)
+        return laid.permute(3, 0, 1, 2).reshape(prod(self.window), filters, -1)
 
 
-class FirstMax(torch.autograd.Function):
-    """The largest along the first axis; where several are, the first has the gradient, as in PyTorch's pooling."""
+class LargestCell(torch.autograd.Function):
+    """The largest of ``laid @ flat + shift`` over the cells, (filters, windows).
+
+    Of several largest the first has the gradient, as in PyTorch's pooling.
+
+    Parameters
+    ----------
+    laid : (cells, filters, patch); ``flat`` : (patch, windows), which is given no gradient.
+    shift : (filters,), or None.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = x.amax(0)
-        ctx.save_for_backward(x, y)
-        return y
+    def forward(ctx: Any, laid: Tensor, flat: Tensor, shift: Tensor | None) -> Tensor:
+        cells = (laid.flatten(0, 1) @ flat).view(*laid.shape[:2], -1)
+        largest = cells.amax(0)
+        ctx.save_for_backward(flat, cells, largest)
+        return largest if shift is None else largest + shift.to(largest.dtype)[:, None]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        x, y = ctx.saved_tensors
-        left, shares = gradient.clone(), torch.empty_like(x)
-        for cell, share in zip(x[:-1], shares[:-1], strict=True):
-            torch.eq(cell, y, out=share)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor | None]:
+        flat, cells, largest = ctx.saved_tensors
+        left, shares = gradient.clone(), torch.empty_like(cells)
+        for cell, share in zip(cells[:-1], shares[:-1], strict=True):
+            torch.eq(cell, largest, out=share)
             left -= share.mul_(left)
         shares[-1] = left
-        return shares
+        of_laid = (flat @ shares.flatten(0, 1).t()).t().view(*cells.shape[:2], -1)
+        wide = torch.promote_types(gradient.dtype, torch.float32)
+        return of_laid, None, gradient.sum(1, dtype=wide) if ctx.needs_input_grad[2] else None
 
 
 def join_pools(module: fx.GraphModule) -> None:

@@ -82,7 +82,8 @@ class Training:
         lay(self.module, self.choices.layout)
         self._layout = LAYOUTS[self.choices.layout]
         self.optimizer = make_optimizer(self.module, config)
-        self.compute = self.world.joined(self.module)
+        few, _ = self.prepared(torch.arange(min(len(self._y), 2)), augmented=False)
+        self.compute = self.world.joined(self.module, few)
         self.schedule = Schedule(self.optimizer, config, self.steps)
         self.averaged = Averaged(self.module, config.ema) if config.ema is not None else None
         self.history = History()
@@ -266,7 +267,7 @@ def _sized(
     if choices is None or choices.batch_size is None:
         most = fitting_batch(network, config, world, min(LARGEST_TRIED, len(data.train)))
         trial = Training(network, data, replace(config, batch_size=most), choices=choices, world=world)
-        example = trial.prepared(torch.arange(most // world.size or 1))  # as many in each, so that their steps meet
+        example = trial.prepared(torch.arange(most // world.size or 1))
         size = propose_batch(trial.module, example, trial.choices, lambda size: True) * world.size
         choices = replace(trial.choices, batch_size=world.agreed(size))
     return replace(config, batch_size=choices.batch_size or 1), choices
