@@ -12,7 +12,7 @@ import pytest
 
 from foveal import files
 from foveal.errors import OutputError
-from foveal.files import locked, make_folder, remove_partials, write_atomic
+from foveal.files import check_writable, locked, make_folder, remove_partials, write_atomic
 
 HOLDER = """
 import sys, time
@@ -94,6 +94,23 @@ def test_a_disk_that_is_really_full(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(OutputError, match="the disk is full"):
             write_atomic(path, "new" * 10_000)
     assert path.read_text() == "old"
+
+
+def test_whether_a_folder_could_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_writable(tmp_path / "new" / "there")
+    check_writable(tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("mine")
+    for path, message in (
+        (tmp_path / "file" / "run", "cannot be written (Not a directory); choose another --out"),
+        (tmp_path / ("x" * 300), "cannot be written (File name too long); choose another --out"),
+    ):
+        with pytest.raises(OutputError) as caught:
+            check_writable(path)
+        assert message in str(caught.value)
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: fail_with(errno.EROFS)())
+    with pytest.raises(OutputError, match="no permission to write here; choose another --out"):
+        check_writable(tmp_path)
 
 
 def test_a_hostile_name_is_shown_as_escapes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,16 @@ def make_folder(path: Path, *, remedy: str = _OTHER_OUT) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(explain(path, error, remedy)) from error
+
+
+def check_writable(folder: Path) -> None:
+    """OutputError where nothing could be written into `folder`, which need not be there yet. Leaves no trace."""
+    try:
+        place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=place, buffering=0) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise OutputError(explain(folder, error)) from error
 
 
 def remove_partials(folder: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from foveal.cli import app
-from foveal.errors import FovealError
+from foveal.cli import app, show
+from foveal.errors import FovealError, OutputError
+from foveal.experiments.exercise import EXERCISES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,9 +20,10 @@ LINEAR, DEEP = "8x8x1 > flatten > dense 10", "8x8x1 > flatten > dense 8 relu > d
 def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", "digits", f"linear={LINEAR}", DEEP, "--epochs", "1", "--repetitions", "2"]
     words += ["--set", "momentum=0.5", "--optimizer", "momentum", "--batch-size", "512", "--out", str(tmp_path / "new")]
+    words += ["--input", "9x9x1"]
     assert not app(words, standalone_mode=False)
     text, progress = capsys.readouterr()
-    assert [line.split()[:2] for line in text.splitlines()[3:5]] == [["linear", "650"], ["network", "2"]]
+    assert [line.split()[:2] for line in text.splitlines()[3:5]] == [["linear", "820"], ["network", "2"]]
     assert "2 of 2: network 2: " in progress
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
         "plot.png", "report.html", "result.json", "results.jsonl",
@@ -52,15 +54,32 @@ def test_exercise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["compare", "digits", LINEAR, DEEP, "--set", "epoch=2"], 2, "unknown setting 'epoch'; did you mean epochs"),
         (["compare", "digits", LINEAR, DEEP, "--lr", "0"], 2, "lr = 0.0; expected a finite number above 0"),
         (["compare", "digits", LINEAR, DEEP, "--format", "csv"], 2, "--format 'csv'; expected one of text, json"),
-        (["compare", "digits", LINEAR, DEEP, "--out", "FILE"], 2, "a file; expected the name of a folder"),
+        (["compare", "digits", LINEAR, DEEP, "--input", "8x"], 2, "'8x' is no shape; expected one to four whole"),
         (["exercise", "pool"], 2, "unknown exercise 'pool'; did you mean pooling"),
         (["exercise", "zeros", "--limit", "9"], 2, "the exercise zeros has no option limit; it has epochs, seed"),
         (["exercise", "fooling", "--epochs", "9"], 2, "fooling has no option epochs; it has repetitions, seed"),
         (["exercise", "pooling", "--data", "mnst"], 2, "unknown dataset of this exercise 'mnst'; did you mean mnist"),
     ],
 )
-def test_refusals(words: list[str], code: int, message: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_refusals(words: list[str], code: int, message: str) -> None:
     with pytest.raises(FovealError) as caught:
-        app([str(tmp_path / "file") if word == "FILE" else word for word in words], standalone_mode=False)
+        app(words, standalone_mode=False)
     assert caught.value.exit_code == code and message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["compare", "digits", LINEAR, DEEP], ["tune", "digits", LINEAR], *(["exercise", name] for name in EXERCISES)],
+    ids=" ".join,
+)
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "Watcher", None)  # with which the work begins
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "new"):
+        with pytest.raises(
+            OutputError, match=r"file(/new)?: cannot be written \(Not a directory\); choose another --out"
+        ):
+            app([*words, "--out", str(out)], standalone_mode=False)
+    assert (tmp_path / "file").read_text() == "mine"

@@ -32,6 +32,13 @@ def test_tune(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     winner = read_config(tmp_path / "new" / "winner.json")
     assert "\\x0a" not in (tmp_path / "new" / "report.html").read_text("utf-8")  # the winner's settings, in lines
     assert winner.with_values({"lr": None}) == Config(epochs=1, precision="f32", layout="contiguous")
+    report = (tmp_path / "new" / "report.html").read_bytes()
+    words[2] = "8x8x1 > flatten > dense 9 relu > dense 10"
+    with pytest.raises(FovealError, match="network-digits: this study searched with another network"):
+        app(words, standalone_mode=False)
+    with pytest.raises(FovealError, match="holds the results of the study network-digits, which those of the study b"):
+        app([*words, "--study", "b"], standalone_mode=False)
+    assert (tmp_path / "new" / "report.html").read_bytes() == report
     assert winner.to_json() == json.loads((tmp_path / "new" / "result.json").read_text())["config"]
 
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 from scipy.stats import ttest_rel
 
-from foveal import notation
+from foveal import notation, zoo
+from foveal.anatomy import count
 from foveal.build import build
 from foveal.datasets.pictures import PictureSet
 from foveal.datasets.registry import is_here, load_dataset
-from foveal.errors import DataError, FovealError, UnknownName, UsageError
+from foveal.errors import DataError, FovealError, ShapeError, UnknownName, UsageError
 from foveal.experiments import pooling as exercise
 from foveal.experiments.comparing import Comparison, compare
 from foveal.experiments.page import finding
@@ -74,7 +75,7 @@ def test_sizes_are_the_modules(found: Comparison) -> None:
 
 def test_it_is_told_drawn_and_reported(found: Comparison) -> None:
     lines = str(found).splitlines()
-    assert lines[0] == "digits: 1,295 pictures to train on, 143 to validate, 359 to test"
+    assert lines[0] == "digits: 1,295 pictures of 8x8x1 to train on, 143 to validate, 359 to test"
     assert lines[1] == "3 repetitions of 2 epochs from seed 0: adam, the same batches of 256 for all networks"
     assert lines[4].split()[:3] == ["pooled", "210", "1,456"]
     assert lines[6].startswith("  pooled  ") and lines[6].count(" points ") == 1
@@ -133,12 +134,36 @@ def test_pictures_and_networks_by_name() -> None:
     assert [each.parameters for each in found.entrants] == [61_706, 10_250]
 
 
+@pytest.mark.parametrize("order", [("tiny_resnet", "lenet5"), ("lenet5", "tiny_resnet")])
+def test_networks_of_the_zoo_whose_inputs_differ(order: tuple[str, str]) -> None:
+    """On digits a residual network takes 8x8x1 and LeNet-5 its 32x32x1, which suits both, whichever is named first."""
+    found = compare({name: name for name in order}, "digits", CONFIG.with_values({"epochs": 1}), repetitions=1)
+    assert found.shape == (1, 32, 32) and found.to_json()["data"]["shape"] == [1, 32, 32]
+    for each in found.entrants:
+        totals = count(zoo.create_graph(each.name, num_classes=10, in_channels=1, input_shape=(1, 32, 32))).totals
+        assert (each.parameters, each.macs) == (totals.parameters, totals.macs)
+
+
+def test_an_input_for_all(digits: PictureSet) -> None:
+    found = compare(
+        {**NETWORKS, "b": "9x9x1 > flatten > dense 10"}, digits, CONFIG, repetitions=1, input_shape=(1, 9, 9)
+    )
+    assert found.shape == (1, 9, 9) and [each.parameters for each in found.entrants] == [820, 4 * 10 + 170, 820]
+
+
 @pytest.mark.parametrize(
     ("networks", "options", "error", "message"),
     [
         ({"a": "8x8x1 > dense 10"}, {}, UsageError, "a comparison takes two networks or more"),
         (NETWORKS, {"repetitions": 0}, UsageError, "0 repetitions; expected a whole number from 1 to 1,000"),
-        ({**NETWORKS, "b": "9x9x1 > flatten > dense 10"}, {}, UsageError, "takes pictures of 9x9x1, those of digits"),
+        (
+            {**NETWORKS, "b": "9x9x1 > flatten > dense 10"},
+            {},
+            UsageError,
+            "(linear 8x8x1, pooled 8x8x1, b 9x9x1); try --input 1x9x9",
+        ),
+        ({**NETWORKS, "b": "lenet5"}, {}, UsageError, "b 32x32x1); try --input 1x32x32 for all of them"),
+        (NETWORKS, {"input_shape": (1, 2, 2)}, ShapeError, "does not fit an input of 2"),
         ({**NETWORKS, "b": "lenet6"}, {}, UnknownName, "unknown network 'lenet6'; did you mean lenet5"),
         (NETWORKS, {"config": Config(dropout=0.5)}, UsageError, "has no dropout to set; add one"),
     ],

@@ -18,6 +18,7 @@ from foveal.errors import DataError, FovealError, OutputError, UsageError
 from foveal.experiments import tuning
 from foveal.experiments.space import Choice, Range, default_space, first, parse_space
 from foveal.experiments.tuning import tune
+from foveal.training import state
 from foveal.training.config import Config
 from foveal.training.loop import fit
 from tuning_worker import CONFIG, NETWORK, few_digits, search
@@ -117,6 +118,60 @@ def test_a_study_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
             storage=tmp_path / "study.sqlite", trials=2,
         )  # fmt: skip
     assert "network-digits: this study searched with another config, space; give another --study" in str(error.value)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """What is in `folder`, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_results_of_another_study_are_not_replaced(tmp_path: Path) -> None:
+    storage = tmp_path / "study.sqlite"
+    found = search(storage, 1, out=tmp_path)
+    (tmp_path / "result.json").write_text(json.dumps(found.to_json()))
+    before = content(tmp_path)
+    for options, message in (
+        (
+            {"study": "mine"},
+            f"{tmp_path}: holds the results of the study network-digits, which those of the study mine would replace; "
+            "choose another --out, or go on with that one by --study network-digits",
+        ),
+        (
+            {"storage": tmp_path / "other.sqlite"},
+            f"{tmp_path}: holds the results of a study of that name in another database, which those of the study "
+            "network-digits would replace; choose another --out, or give its --storage",
+        ),
+    ):
+        with pytest.raises(UsageError) as error:
+            search(options.pop("storage", storage), 2, out=tmp_path, **options)
+        assert str(error.value) == message
+        (tmp_path / "other.sqlite").unlink(missing_ok=True)
+        assert content(tmp_path) == before, "not even a study is begun"
+    assert len(search(storage, 2, out=tmp_path).trials) == 2, "its own study goes on"
+
+
+def test_openings_at_once_are_all_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process adds its own to the study, whatever the others have written since it looked."""
+    storage, stale = tmp_path / "study.sqlite", tuning._openings
+    search(storage, 1)
+    monkeypatch.setattr(tuning, "_openings", lambda attributes: ("at once",))
+    search(storage, 1)
+    monkeypatch.setattr(tuning, "_openings", stale)
+    assert len(search(storage, 1).opened) == 3
+
+
+def test_a_batch_size_left_open_is_settled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study keeps what the first probe found, and the winner says it; a later probe may find another."""
+    config, space = replace(CONFIG, batch_size=0), {"lr": Range(1e-3, 1e-1, log=True)}
+    for size, trials in ((64, 1), (32, 2)):
+        monkeypatch.setattr(state, "propose_batch", lambda *arguments, size=size: size)
+        found = tune(
+            NETWORK, few_digits(), config, space=space, trials=trials, repetitions=1, storage=tmp_path / "study.sqlite"
+        )
+        assert found.config.batch_size == 64 and len(found.trials) == trials
+    space = {"batch_size": Choice((0, 32))}
+    found = tune(NETWORK, few_digits(), config, space=space, trials=1, repetitions=1, storage=tmp_path / "new.sqlite")
+    assert found.config.batch_size == 32, "of a search that may leave it open, too"
 
 
 def test_trials_that_all_fail_come_to_an_end(tmp_path: Path) -> None:

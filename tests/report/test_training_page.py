@@ -153,9 +153,23 @@ def test_curves_of_what_is_not_there() -> None:
     mixed = [epoch(1, None, train_accuracy=None)]
     assert accuracy_curve(mixed, 1) is None
     assert "validation" not in loss_curve(mixed, 1) and "0.01" in rate_curve(mixed)
-    assert "8e-4" in rate_curve([epoch(1, lr=8e-4)])
     assert "nan" not in rate_curve([epoch(1, lr=0.0)]) + loss_curve([epoch(1), epoch(2, float("nan"))], 1)
     assert loss_curve([epoch(i + 1) for i in range(200)], 150).count("<circle") == 1
+
+
+def test_the_name_of_the_axis_and_its_ticks_have_room() -> None:
+    """The name reaches to 14, the ticks end at 51; in between there is room for four digits of at most 8 each."""
+    for rate, unit, top in (
+        (0.3, "", "0.3"),
+        (0.025, ", in 1e-2", "2.5"),
+        (0.0015, ", in 1e-3", "1.5"),
+        (8e-6, ", in 1e-6", "8"),
+    ):
+        texts = list(ET.fromstring(rate_curve([epoch(1, lr=rate)])).iter("text"))
+        ticks = [t.text or "" for t in texts if t.get("text-anchor") == "end"]
+        assert f"learning rate{unit}" in [t.text for t in texts] and top in ticks, rate
+        assert max(map(len, ticks)) <= 4
+    assert "loss, in 1e4" in loss_curve([epoch(1, 2e4)], 1)
 
 
 def test_ticks_are_few_and_round() -> None:

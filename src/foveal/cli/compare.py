@@ -24,6 +24,9 @@ def compare(
         float | None, typer.Option(help="The highest learning rate.", show_default="the optimizer's own")
     ] = None,
     augment: Annotated[str | None, typer.Option(help='Such as "crop 4, flip".', show_default="nothing")] = None,
+    input: Annotated[
+        str | None, typer.Option(help="Of all networks, such as 3x32x32.", show_default="one that suits all")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A JSON file of settings of training.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting: NAME=VALUE.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first repetition, and of the division of the data.")] = 0,
@@ -39,11 +42,15 @@ def compare(
     from foveal.cli.scratch import read_options
     from foveal.cli.show import Watcher, foreign_code
     from foveal.experiments.comparing import compare as run
+    from foveal.shapes import read_shape
 
     outcome.check(format, out)
     settings = read_options(context)
     with Watcher(quiet) as watcher, foreign_code():
-        found = run(named(networks), data, settings, repetitions=repetitions, out=out, observer=watcher)
+        found = run(
+            named(networks), data, settings, repetitions=repetitions, out=out, observer=watcher,
+            input_shape=read_shape(input) if input else None,
+        )  # fmt: skip
     outcome.show(found, format, out)
 
 

@@ -10,14 +10,20 @@ FORMATS = ("text", "json")
 
 
 def check(format: str, out: Path | None) -> None:
-    """UsageError for another format, or an `out` that is a file; to be called before the work."""
+    """To be called before the work.
+
+    Raises
+    ------
+    UsageError : another format.
+    OutputError : an `out` in which nothing can be written; it may be a new folder.
+    """
     from foveal.errors import UsageError
-    from foveal.text import printable
+    from foveal.files import check_writable
 
     if format not in FORMATS:
         raise UsageError(f"--format {format!r:.40}; expected one of {', '.join(FORMATS)}")
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"--out {printable(out)}: a file; expected the name of a folder, which may be a new one")
+    if out is not None:
+        check_writable(out)
 
 
 def show(found: Any, format: str, out: Path | None) -> None:

@@ -52,7 +52,7 @@ def tune(
         graph, pictures = network_and_pictures(network, data, seed=base.seed, validation=validation, observer=watcher)
         found = run(
             graph, pictures, base, space=space, trials=trials, budget=budget, storage=storage or out / "study.sqlite",
-            study=study, repetitions=repetitions, observer=lambda event, fields: log(event, **fields),
+            study=study, repetitions=repetitions, out=out, observer=lambda event, fields: log(event, **fields),
         )  # fmt: skip
     write_atomic(out / "winner.json", json.dumps(found.config.to_json(), indent=1))
     outcome.show(found, format, out)

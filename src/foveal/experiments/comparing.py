@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,21 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foveal import anatomy
+from foveal import anatomy, zoo
 from foveal.datasets.pictures import PictureSet
-from foveal.errors import DataError, UsageError
+from foveal.errors import DataError, GraphError, UsageError
 from foveal.experiments.estimates import Estimate, percents, student
 from foveal.experiments.results import Repetition, kept_in
 from foveal.experiments.watching import Tested
 from foveal.graph import Graph
 from foveal.metrics import wilson
 from foveal.runlog import Observer
+from foveal.shapes import Shape, text
 from foveal.teaching.plots import finish
 from foveal.text import plural, printable
 from foveal.training.config import Config
 from foveal.training.loop import fit
 from foveal.training.progress import Progress
-from foveal.training.run import is_of_zoo, network_and_pictures
+from foveal.training.run import is_of_zoo, network_and_pictures, network_for, pictures_for
 from foveal.training.state import Training
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ class Comparison:
 
     Attributes
     ----------
-    data, source : of the pictures; `counts` of each part.
+    data, source : of the pictures; `shape` in which all networks see them; `counts` of each part.
     config : of the first repetition; the others have the seeds that follow.
     opened : how often results on the test part were computed, here and before in the same folder.
     lectures : test accuracy and test loss as the lectures state them, by network; `remarks` on that.
@@ -109,6 +111,7 @@ class Comparison:
 
     data: str
     source: str
+    shape: Shape
     counts: dict[str, int]
     config: Config
     entrants: tuple[Entrant, ...]
@@ -123,7 +126,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         first, *others = self.entrants
         return {
-            "data": {"name": self.data, "source": self.source, **self.counts},
+            "data": {"name": self.data, "source": self.source, "shape": list(self.shape), **self.counts},
             "config": self.config.to_json(),
             "networks": [each.to_json() for each in self.entrants],
             "differences": [
@@ -178,6 +181,7 @@ def compare(
     config: Config | None = None,
     *,
     repetitions: int = 3,
+    input_shape: Shape | None = None,
     out: Path | None = None,
     observer: Observer | None = None,
 ) -> Comparison:
@@ -190,15 +194,18 @@ def compare(
     Parameters
     ----------
     networks : two or more, by the name they are shown by: a graph, or a text that `foveal.inspect` takes. Those of the
-        zoo, when named, get the size and the classes of the pictures.
+        zoo, when named, get the classes of the pictures.
     data : pictures, divided; or what `foveal.datasets.loading.load` takes, which ``config.seed`` then divides.
     repetitions : 1 to 1,000; from two on there are intervals for differences.
+    input_shape : of all networks, (1 or 3, size, size); if None, that of the networks that are written out, else the
+        first of those that the named ones would have on `data` alone and that suits all of them.
     out : a folder in which every finished repetition is kept at once (``results.jsonl``), and not computed again.
     observer : told of the trainings and of each repetition that is finished.
 
     Raises
     ------
-    UsageError : a single network, or one that does not fit the pictures; repetitions out of range.
+    UsageError : a single network, no input that suits all, or one that does not fit the pictures; repetitions out of
+        range.
     DataError : no pictures to test on, or a damaged ``results.jsonl``.
     """
     if len(networks) < 2:
@@ -206,15 +213,13 @@ def compare(
     if not 1 <= repetitions <= MOST:
         raise UsageError(f"{repetitions} repetitions; expected a whole number from 1 to {MOST:,}")
     config = (config or Config()).settled()
-    if not isinstance(data, PictureSet):
-        decides = next((each for each in networks.values() if not is_of_zoo(each)), next(iter(networks.values())))
-        _, data = network_and_pictures(decides, data, seed=config.seed, observer=observer)
+    written = {name: network_for(each, data, input_shape) for name, each in networks.items()}
+    named = {name: each for name, each in networks.items() if is_of_zoo(each)}
+    shape = input_shape or _common_input({name: graph.input_shape for name, graph in written.items()}, named)
+    data = pictures_for(data, shape, seed=config.seed, observer=observer)
     if not len(data.test):
         raise DataError(f"{printable(data.name)}: there are no test pictures to compare the networks on")
-    graphs = {
-        name: network_and_pictures(each, data, data.shape if is_of_zoo(each) else None)[0]
-        for name, each in networks.items()
-    }
+    graphs = {name: network_and_pictures(each, data, shape)[0] for name, each in (written | named).items()}
     for graph in graphs.values():
         Training(graph, data, config)  # so that what does not fit is said before the first is trained
     runs: dict[str, list[Repetition]] = {name: [] for name in graphs}
@@ -234,7 +239,28 @@ def compare(
         for name, each in networks.items()
     )
     counts = {part: len(getattr(data, part)) for part in ("train", "val", "test")}
-    return Comparison(data.name, data.source, counts, config, entrants, opened)
+    return Comparison(data.name, data.source, data.shape, counts, config, entrants, opened)
+
+
+def _common_input(shapes: Mapping[str, Shape], named: Mapping[str, Any]) -> Shape:
+    """Of `shapes`, which are the networks' own, the one that all can take; those `named` in the zoo can take others."""
+    fixed = {shape for name, shape in shapes.items() if name not in named}
+    for shape in fixed or sorted(shapes.values(), key=lambda shape: -shape[0]):  # colour before grey
+        if fixed <= {shape} and all(_takes(each, shape) for each in named.values()):
+            return shape
+    own = ", ".join(f"{printable(name)} {text(shape)}" for name, shape in shapes.items())
+    largest = "x".join(map(str, max(shapes.values(), key=math.prod)))
+    raise UsageError(
+        f"no size of pictures suits all networks as they are ({own}); try --input {largest} for all of them"
+    )
+
+
+def _takes(name: str, shape: Shape) -> bool:
+    try:
+        zoo.create_graph(name, in_channels=shape[0], input_shape=shape)
+    except (GraphError, UsageError):
+        return False
+    return True
 
 
 def _tested(graph: Graph, data: PictureSet, config: Config, observer: Observer | None) -> Repetition:
@@ -282,7 +308,8 @@ def lines(found: Comparison) -> Iterator[str]:
 
 def counted(found: Comparison) -> str:
     """The sizes of the parts."""
-    return "{train:,} pictures to train on, {val:,} to validate, {test:,} to test".format(**found.counts)
+    parts = "{train:,} pictures of {shape} to train on, {val:,} to validate, {test:,} to test"
+    return parts.format(shape=text(found.shape), **found.counts)
 
 
 def method(found: Comparison) -> str:

@@ -10,9 +10,10 @@ import hashlib
 import json
 import logging
 import time
+import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,14 @@ from foveal.training.choices import Choices
 from foveal.training.config import Config
 from foveal.training.history import History
 from foveal.training.loop import fit
+from foveal.training.run import content_of
 from foveal.training.state import Training
 
 if TYPE_CHECKING:
     import optuna
 
 PATIENCE = 5.0  # seconds that tables may take to be made by another process
+OPENED = "test_opened."  # and a name of its own for every opening, so that two at once are both kept
 HEARTBEAT = 30  # seconds: a process that was killed is noticed after two of these, and its trial is not counted
 
 
@@ -53,6 +56,7 @@ def tune(
     storage: str | Path = "tuning.sqlite",
     study: str | None = None,
     repetitions: int = 3,
+    out: Path | None = None,
     observer: Observer | None = None,
 ) -> Tuning:
     """Search `space` for the settings of highest validation accuracy, then train the winner again and test it.
@@ -66,12 +70,13 @@ def tune(
     storage : an SQLite file, or the URL of a database that Optuna reaches (``postgresql+psycopg://...``).
     study : its name in the database; the network's and the data's if None.
     repetitions : seeds from which the winner is trained again.
+    out : the folder that the report is for; one that holds the ``result.json`` of anything else is refused.
 
     Raises
     ------
     MissingExtra : Optuna, or the database's driver, is not installed.
     DataError : `data` has no validation or no test part.
-    UsageError : the study searched something else before, or nothing was reached.
+    UsageError : the study searched something else before, `out` is another's, or nothing was reached.
     OutputError : the database cannot be reached.
     """
     config = config or Config()
@@ -84,9 +89,12 @@ def tune(
     name = study or f"{network.name}-{data.name}"
     tell = observer or (lambda event, fields: None)
     with _database(storage) as opened:
+        if out is not None:
+            _check_folder(out, name, opened)
         found = _study(name, opened, _subject(network, data, config, space))
+        training = Training(network, data, config)  # probed once, for all trials alike
+        choices, config = training.choices, _settled(found, config, training.config.batch_size)
         found.enqueue_trial(first(space, config), skip_if_exists=True)
-        choices = Training(network, data, config).choices  # probed once, for all trials alike
         _search(found, network, replace(data, test=data.test[:0]), config, space, trials, budget, choices, tell)
         return _judged(found, network, data, config, space, repetitions, choices, tell)
 
@@ -148,10 +156,10 @@ def _judged(
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         raise UsageError(f"{study.study_name}: no trial came to its end; give more trials or a longer budget")
     best = _trial(study.best_trial)
-    winner = config.with_values(best.values)
+    winner = Training(network, data, config.with_values(best.values), choices=choices).config  # no batch size of 0
     seeds = tuple(winner.seed + 1 + i for i in range(repetitions))
-    opened = (*study.user_attrs.get("test_opened", ()), now())
-    study.set_user_attr("test_opened", opened)
+    study.set_user_attr(f"{OPENED}{uuid.uuid4().hex}", now())
+    opened = _openings(study.user_attrs)
     tell("test_opened", {"times": len(opened), "seeds": list(seeds)})
     histories, tests = [], []
     for seed in seeds:
@@ -175,6 +183,20 @@ def _judged(
     )
 
 
+def _openings(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """When the test part was opened, by the study's `attributes`."""
+    return tuple(sorted(at for key, at in attributes.items() if key.startswith(OPENED)))
+
+
+def _settled(study: optuna.Study, config: Config, batch_size: int) -> Config:
+    """`config` with the batch size that the study began with, which is `batch_size` if it begins now, for one of 0."""
+    if config.batch_size:
+        return config
+    if "batch_size" not in study.user_attrs:
+        study.set_user_attr("batch_size", batch_size)
+    return replace(config, batch_size=study.user_attrs["batch_size"])
+
+
 def _trial(trial: optuna.trial.FrozenTrial) -> Trial:
     took = trial.duration.total_seconds() if trial.duration else 0.0
     reached = max(trial.intermediate_values.values(), default=None)
@@ -191,6 +213,24 @@ def _subject(network: Graph, data: PictureSet, config: Config, space: Space) -> 
         "config": json.dumps(config.to_json(), sort_keys=True),
         "space": json.dumps({name: str(domain) for name, domain in space.items()}, sort_keys=True),
     }
+
+
+def _check_folder(out: Path, name: str, storage: Any) -> None:
+    """UsageError where `out` has results of anything but the study `name` in `storage`, which would replace them."""
+    earlier = content_of(out / "result.json")
+    known: tuple[str, ...] = ()
+    with suppress(KeyError):  # of a study that is yet to be made
+        known = _openings(storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
+    there = str(earlier.get("name"))
+    if not earlier or (there == name and set(earlier.get("opened", ())) <= set(known)):
+        return
+    whose, remedy = f"the study {printable(there)}", f"go on with that one by --study {printable(there)}"
+    if there == name:
+        whose, remedy = "a study of that name in another database", "give its --storage"
+    raise UsageError(
+        f"{printable(out)}: holds the results of {whose}, which those of the study {printable(name)} would replace; "
+        f"choose another --out, or {remedy}"
+    )
 
 
 def _study(name: str, storage: Any, subject: dict[str, str]) -> optuna.Study:

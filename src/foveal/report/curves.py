@@ -16,6 +16,7 @@ Epochs = Sequence[Mapping[str, Any]]
 """Rows of ``history.epochs`` in ``result.json``, at least one."""
 
 _DOTTED = 40  # epochs up to which each has a dot that names its value
+_ROOM = 4  # characters of a label beside the name of the axis
 _SERIES = {"val": "validation", "train": "training"}
 
 
@@ -34,7 +35,7 @@ def loss_curve(epochs: Epochs, kept: int) -> str:
     """Mean loss over epochs, of training and validation; the epoch whose weights are `kept` has a larger dot."""
     values = [row[f"{part}_loss"] for row in epochs for part in _SERIES if _is_number(row[f"{part}_loss"])]
     ticks = nice_ticks(0.0, max(values, default=1.0))
-    return _parts(epochs, kept, "loss", [(tick, _short(tick)) for tick in ticks], number)
+    return _parts(epochs, kept, "loss", *_labelled(ticks, "loss"), number)
 
 
 def accuracy_curve(epochs: Epochs, kept: int) -> str | None:
@@ -43,25 +44,25 @@ def accuracy_curve(epochs: Epochs, kept: int) -> str | None:
     if not values:
         return None
     ticks = [tick for tick in nice_ticks(min(0.9, *values), max(values)) if tick <= 1 + 1e-9]
-    return _parts(epochs, kept, "accuracy", percents(ticks), percent)
+    return _parts(epochs, kept, "accuracy", percents(ticks), "accuracy", percent)
 
 
 def rate_curve(epochs: Epochs) -> str:
     """The learning rate of each epoch's last step."""
     ticks = nice_ticks(0.0, max(row["lr"] for row in epochs))
-    axes = _axes(epochs, ticks)
-    parts = axes.frame(_epoch_ticks(epochs), [(tick, _short(tick)) for tick in ticks], "epoch", "learning rate")
+    axes, (labels, up) = _axes(epochs, ticks), _labelled(ticks, "learning rate")
+    parts = axes.frame(_epoch_ticks(epochs), labels, "epoch", up)
     return axes.svg(
         "Learning rate over epochs", [*parts, *_line(axes, epochs, "lr", "learning rate", _FULL, 0, number)]
     )
 
 
-def _parts(epochs: Epochs, kept: int, what: str, ticks: list[Tick], say: Callable[[float], str]) -> str:
-    """The curves of the training and of the validation part, as far as there are any."""
+def _parts(epochs: Epochs, kept: int, what: str, ticks: list[Tick], up: str, say: Callable[[float], str]) -> str:
+    """The curves of the training and of the validation part, as far as there are any; `up` names the axis."""
     keys = {f"{part}_{what}": name for part, name in _SERIES.items()}
     drawn = [(key, name) for key, name in keys.items() if epochs[0][key] is not None]
     axes = _axes(epochs, [tick for tick, _ in ticks])
-    parts = axes.frame(_epoch_ticks(epochs), ticks, "epoch", what)
+    parts = axes.frame(_epoch_ticks(epochs), ticks, "epoch", up)
     ends = ((axes.left, "start"), (axes.left + axes.width, "end"))
     for (key, name), look, (x, anchor) in list(zip(drawn, _LOOKS, ends, strict=False))[::-1]:  # the first on top
         parts += _line(axes, epochs, key, name, look, kept if look is _FULL else 0, say)
@@ -86,13 +87,17 @@ def _line(
     return [tag("polyline", class_=look.line, points=way), *dots]
 
 
-def _short(value: float) -> str:
-    """A tick's label of at most seven characters: ``0.02``, ``2e-4``."""
-    plain = f"{value:g}"
-    if len(plain) <= 5:
-        return plain
-    digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits.removesuffix('.0')}e{int(power)}"
+def _labelled(ticks: Sequence[float], what: str) -> tuple[list[Tick], str]:
+    """The ticks with labels that leave room for that of the axis, and that label, with the unit that this may take.
+
+    >>> _labelled([0.0, 0.0005, 0.001], "rate")
+    ([(0.0, '0'), (0.0005, '0.5'), (0.001, '1')], 'rate, in 1e-3')
+    """
+    labels = [f"{tick:g}" for tick in ticks]
+    if any(len(label) > _ROOM or "e" in label for label in labels):
+        power = math.floor(math.log10(ticks[-1]))
+        labels, what = [f"{tick / 10.0**power:.4g}" for tick in ticks], f"{what}, in 1e{power}"
+    return list(zip(ticks, labels, strict=True)), what
 
 
 def _is_number(value: float | None) -> bool:

@@ -1,6 +1,8 @@
 """A learning rate to begin with: the loss watched while the rate rises from far too low to far too high.
 
-The range test of Smith (2017, arXiv:1506.01186), section 3.3, over a rate that rises by a factor a step.
+The range test of Smith (2017, arXiv:1506.01186), section 3.3, over a rate that rises by a factor a step. Smith takes
+for the highest rate of a cycle that at which the accuracy stops rising, and a third of it for the lowest; here it is
+where the loss has all but fallen.
 """
 
 from __future__ import annotations
@@ -35,9 +37,11 @@ if TYPE_CHECKING:
 STEPS = 100
 SPAN = 1e3  # from a thousandth of the optimizer's own rate to a thousand times it
 FIRST = 5  # steps, at rates too low to matter, that tell where the loss starts
-SAFE = 10  # how far below the rate at which the loss diverges
+DONE = 0.9  # of the fall of the loss, up to which the rate may rise; chosen by trial, see docs/from-scratch.md
+SAFE = 3  # how far below the rate at which the loss diverges, likewise
+HELD = 3  # how far below the highest rate of one-cycle one that is held from the first step on
 LEAST = 0.02  # of the loss at the start: the least fall that says anything
-LEARNT = 0.1  # of the loss at the start: what of it no longer counts, or a few pictures would have no end of falling
+LEARNT = 0.1  # of the loss at the start: where less is left, the pictures are known by heart
 _KERNEL = np.hanning(11)[1:-1]  # of the smoothing: four steps to both sides, so that the curve does not lag
 
 
@@ -49,18 +53,21 @@ class RateFinding:
     ----------
     rates, losses : of each step until the loss exploded; the loss before the weights moved at that rate.
     smoothed : the losses, each averaged with its neighbours.
-    steepest : the rate at which the smoothed loss falls quickest for what is left of it; None where it does not fall.
-    diverges : the rate at which half of what the loss fell is lost again; None where that is not reached.
-    suggested : the rate to take; None where the test says nothing.
+    fallen : the first rate at which nine tenths of the fall of the smoothed loss are done; None where it does not fall.
+    diverges : the rate at which half of what the loss fell is lost again, or the loss is no number; None where neither
+        is reached.
+    suggested : the rate to take under ``one-cycle``, its highest; None where the test says nothing.
+    held : the rate to take under a schedule that begins with its highest.
     why : how it was chosen, or why none was: a sentence.
     """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     smoothed: tuple[float, ...]
-    steepest: float | None
+    fallen: float | None
     diverges: float | None
     suggested: float | None
+    held: float | None
     why: str
 
     def to_json(self) -> dict[str, Any]:
@@ -120,30 +127,30 @@ def find_rate(
                 progress(len(losses), STEPS)
             if len(losses) == STEPS or _exploded(losses, len(data.classes)):
                 break
-    return judge(rates[: len(losses)], losses)
+    return judge(rates, losses)
 
 
 def judge(rates: Sequence[float], losses: Sequence[float]) -> RateFinding:
-    """What `losses`, all of them numbers, say of `rates`."""
+    """What `losses`, all of them numbers, say of `rates`; where there are fewer, the next one was no number."""
+    beyond = rates[len(losses)] if len(losses) < len(rates) else None
+    rates = rates[: len(losses)]
     smoothed = _smoothed(np.minimum(losses, 3 * max(losses[:FIRST])))  # an explosion must not reach back
     start, lowest = float(smoothed[0]), int(smoothed.argmin())
     fall = start - float(smoothed[lowest])
     noise = float(np.std(smoothed[: lowest + 1] - losses[: lowest + 1]))
-    steepest = diverges = suggested = None
+    fallen = diverges = suggested = None
     if fall <= max(LEAST * start, 2.5 * noise):  # noise alone, smoothed, falls by 1 to 2.5 times what it is
         why = (
             f"the loss falls by {fall:.2g} at most, at rates from {rates[0]:.2g} to {rates[-1]:.2g}, and from batch to "
             f"batch it differs by {noise:.2g}; take the optimizer's own rate, or larger batches"
         )
     else:
-        left = np.log(smoothed[: lowest + 1] + LEARNT * start)
-        steepest = rates[int(np.gradient(left).argmin())]
+        fallen = rates[int((smoothed <= start - DONE * fall).argmax())]
         lost = np.flatnonzero(smoothed[lowest:] > start - fall / 2)
-        diverges = rates[lowest + int(lost[0])] if len(lost) else None
-        by_heart = smoothed[lowest] < LEARNT * start
-        suggested, why = _choice(steepest, diverges, by_heart, rates[-1])
-    found = float(f"{suggested:.2g}") if suggested else None
-    return RateFinding(tuple(rates), tuple(losses), tuple(smoothed.tolist()), steepest, diverges, found, why)
+        diverges = rates[lowest + int(lost[0])] if len(lost) else beyond
+        suggested, why = _choice(fallen, diverges, bool(smoothed[lowest] < LEARNT * start), rates[-1])
+    found, held = (float(f"{suggested / factor:.2g}") if suggested else None for factor in (1, HELD))
+    return RateFinding(tuple(rates), tuple(losses), tuple(smoothed.tolist()), fallen, diverges, found, held, why)
 
 
 class _Rising(Schedule):
@@ -185,15 +192,19 @@ def _smoothed(losses: np.ndarray) -> np.ndarray:
     return np.convolve(padded, _KERNEL, "valid") / np.convolve(counted, _KERNEL, "valid")
 
 
-def _choice(steepest: float, diverges: float | None, by_heart: bool, last: float) -> tuple[float, str]:
+def _choice(fallen: float, diverges: float | None, by_heart: bool, last: float) -> tuple[float, str]:
     """The more careful of two rates, and the reason."""
+    why = "nine tenths of the fall of the loss are done there"
     if diverges is None and by_heart:
-        return steepest, "the loss falls quickest there; all was learnt before a rate was too high, so try higher ones"
+        return fallen, f"{why}; all was learnt before a rate was too high, so try higher ones"
     if diverges is None:
-        return steepest, f"the loss falls quickest there; it does not diverge up to {last:.2g}"
-    if steepest <= diverges / SAFE:
-        return steepest, f"the loss falls quickest there; it diverges only at {diverges:.2g}"
-    return diverges / SAFE, f"a tenth of {diverges:.2g}, where the loss diverges; it falls quickest at {steepest:.2g}"
+        return fallen, f"{why}; it does not diverge up to {last:.2g}"
+    if fallen <= diverges / SAFE:
+        return fallen, f"{why}; it diverges only at {diverges:.2g}"
+    return (
+        diverges / SAFE,
+        f"a third of {diverges:.2g}, where the loss diverges; nine tenths of its fall are done at {fallen:.2g}",
+    )
 
 
 @contextmanager
@@ -210,7 +221,11 @@ def _untouched() -> Iterator[None]:
 
 
 def _lines(found: RateFinding) -> Iterator[str]:
-    yield f"learning rate {found.suggested:g}: {found.why}" if found.suggested else f"no clear answer: {found.why}"
+    if found.suggested:
+        yield f"learning rate {found.suggested:g} under one-cycle, {found.held:g} where the schedule begins with it"
+    else:
+        yield "no clear answer"
+    yield found.why
     yield ""
     yield f"{'rate':>10}{'loss':>10}{'smoothed':>10}"
     for row in np.linspace(0, len(found.rates) - 1, min(len(found.rates), 13)).astype(int):

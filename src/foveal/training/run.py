@@ -92,7 +92,7 @@ def train_from_scratch(
     torch.set_num_threads(threads or min(torch.get_num_threads(), machine.cpu_threads()))
     named = data.name if isinstance(data, PictureSet) else data
     folder = results_folder(Path(named), out)
-    graph = _network(network, data, input_shape)
+    graph = network_for(network, data, input_shape)
     given = {
         "data": os.fspath(named), "network": str(network) if isinstance(network, (str, Path)) else graph.name,
         "input_shape": input_shape, "test": test, "validation": validation, "group_by": group_by, "budget": budget,
@@ -106,7 +106,7 @@ def train_from_scratch(
         resume = _goes_on(folder, resume, world)
         with RunLog(folder / "log.jsonl" if world.rank == 0 else Path(os.devnull), observer, goes_on=resume) as log:
             with log.stage("data"):
-                pictures = _pictures(
+                pictures = pictures_for(
                     data, graph.input_shape, test=test, validation=validation, group_by=group_by, seed=config.seed,
                     cache=cache, threads=threads, observer=_tell(log),
                 )  # fmt: skip
@@ -162,12 +162,12 @@ class _Kept(Callback):
             for left in (CHECKPOINT, RECORD, RESULT):
                 (self._folder / left).unlink(missing_ok=True)
         self._record = record(training, self._graph, self._given, self._folder, self._command)
-        before = _content(self._folder / RECORD) if self._goes_on else {}
+        before = content_of(self._folder / RECORD) if self._goes_on else {}
         if all(before.get(key) == _plain(self._record[key]) for key in ("config", "given")):
             self._record = before
         elif self._writes:
             write_atomic(self._folder / RECORD, json.dumps(self._record, indent=1))
-        if self._goes_on and (opened := _content(self._folder / RESULT).get("training")):
+        if self._goes_on and (opened := content_of(self._folder / RESULT).get("training")):
             note = f"the test part had been opened before, after {plural(opened['epochs'], 'epoch')}"
             training.history.notes += [note] if note not in training.history.notes else []
 
@@ -208,7 +208,7 @@ def _finished(
     folder: Path, given: Mapping[str, Any], config: Config, data: str | Path | PictureSet, graph: Graph
 ) -> dict[str, Any] | None:
     """The result in `folder`, if it is that of the run that is asked for."""
-    result, run = (_content(folder / name) for name in (RESULT, RECORD))
+    result, run = (content_of(folder / name) for name in (RESULT, RECORD))
     if not config.batch_size:
         config = config.with_values({"batch_size": run.get("config", {}).get("batch_size", 0)})
     asked = {"given": _plain(given), "config": config.to_json()}
@@ -248,12 +248,12 @@ def network_and_pictures(
     network: Any, data: str | Path | PictureSet, input_shape: Shape | None = None, **options: Any
 ) -> tuple[Graph, PictureSet]:
     """`network` and `data` as `train_from_scratch` takes them, made to fit; `options` of `foveal.datasets.load`."""
-    graph = _network(network, data, input_shape)
-    pictures = _pictures(data, graph.input_shape, **options)
+    graph = network_for(network, data, input_shape)
+    pictures = pictures_for(data, graph.input_shape, **options)
     return _with_classes(network, graph, pictures), pictures
 
 
-def _network(network: Any, data: str | Path | PictureSet, input_shape: Shape | None) -> Graph:
+def network_for(network: Any, data: str | Path | PictureSet, input_shape: Shape | None) -> Graph:
     """The network, its classes aside; one of the zoo for the data's own size, where it can take that."""
     if not is_of_zoo(network):
         return read_network(network, input_shape).graph
@@ -268,7 +268,7 @@ def _network(network: Any, data: str | Path | PictureSet, input_shape: Shape | N
         return zoo.create_graph(network, in_channels=own[0])
 
 
-def _pictures(data: str | Path | PictureSet, shape: Shape, **options: Any) -> PictureSet:
+def pictures_for(data: str | Path | PictureSet, shape: Shape, **options: Any) -> PictureSet:
     """The data in the `shape` that the network takes."""
     if not isinstance(data, PictureSet):
         return load(data, shape, **options)
@@ -303,7 +303,7 @@ def _plain(data: Any) -> Any:
     return json.loads(json.dumps(data))
 
 
-def _content(path: Path) -> dict[str, Any]:
+def content_of(path: Path) -> dict[str, Any]:
     """Of a JSON file; nothing where there is none."""
     try:
         data = json.loads(path.read_bytes())
