@@ -10,6 +10,7 @@ one run each, which another seed may put a point higher or lower. On a machine t
 - The plain loop is a `DataLoader` over tensors in float32, shuffled, without and with two worker processes, `Adam`, and
   the network as `foveal code` writes it. On small networks its time depends on whether glibc happens to keep the memory
   that a step frees (see `foveal.training.allocating`): from one process to the next an epoch may take twice as long.
+  So it runs once more with glibc told to keep it, by environment variables that hardly anybody sets.
 - Keras is `fit` on arrays in memory, with `jit_compile` as it is by default, and off, which is quicker; on it takes up
   to three times as long.
 
@@ -42,10 +43,12 @@ CASES = {
 CONTENDERS = {
     "foveal": "`foveal.fit`",
     "loader 0": "plain PyTorch loop",
+    "loader 0 kept": "plain PyTorch loop, memory kept",
     "loader 2": "plain PyTorch loop, two workers",
     "keras auto": "Keras",
     "keras off": "Keras, `jit_compile=False`",
 }
+KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}  # see mallopt(3)
 BATCH, RATE = 128, 0.001
 RANDOM_PICTURES = 640
 
@@ -109,6 +112,7 @@ class Contender:
         python = options.peers_python if name.startswith("keras") else Path(sys.executable)
         command = [python, __file__, "--rounds", str(options.rounds), "--inside", name, case, folder]
         environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment |= KEPT if name.endswith("kept") else {}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -245,7 +249,7 @@ def plain_loop(
     def tensors(part: str) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.from_numpy((arrays[f"{part}-x"] - mean) / std).float(), torch.from_numpy(arrays[f"{part}-y"])
 
-    loader = DataLoader(TensorDataset(*tensors("train")), BATCH, shuffle=True, num_workers=int(workers))
+    loader = DataLoader(TensorDataset(*tensors("train")), BATCH, shuffle=True, num_workers=int(workers.split()[0]))
 
     def trained() -> Iterator[None]:
         while True:
