@@ -148,6 +148,13 @@ def test_results_of_another_study_are_not_replaced(tmp_path: Path) -> None:
         (tmp_path / "other.sqlite").unlink(missing_ok=True)
         assert content(tmp_path) == before, "not even a study is begun"
     assert len(search(storage, 2, out=tmp_path).trials) == 2, "its own study goes on"
+    (tmp_path / "result.json").write_text('{"networks": []}')
+    with pytest.raises(UsageError) as error:
+        search(storage, 2, out=tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: holds the results of another command, which those of the study network-digits would replace; "
+        "choose another --out"
+    )
 
 
 def test_openings_at_once_are_all_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

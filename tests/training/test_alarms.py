@@ -23,6 +23,7 @@ from foveal.training.alarms import Alarms, _chance_loss, _overfitting, check_los
 from foveal.training.batches import batches, order
 from foveal.training.callbacks import Callback
 from foveal.training.config import Config
+from foveal.training.distributed import World
 from foveal.training.history import Epoch, Finding, History
 from foveal.training.loop import fit
 from foveal.training.state import Training
@@ -119,6 +120,15 @@ def test_pictures_that_are_no_numbers_are_named() -> None:
         "the loss is NaN in epoch 3, step 1 of 9, with the training pictures 10: the pictures themselves hold values "
         "that are no numbers, after augment = 'flip'; look at some with foveal preview, and leave out what does it"
     )
+
+
+def test_of_several_processes_another_may_be_wrong() -> None:
+    training = Training(NETWORK, some_digits(), CONFIG)
+    x, _ = training.prepared(torch.arange(9))
+    for size, cause in ((1, "the loss itself, of finite logits"), (2, "nothing in the pictures of this process")):
+        training.world, training.rows = World(0, size, training.device), torch.arange(9)
+        with pytest.raises(TrainingError, match=f"First wrong: {cause}"):
+            check_loss(training, torch.tensor(float("nan")), x)
 
 
 def test_what_the_last_step_breaks_is_seen() -> None:

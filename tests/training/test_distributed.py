@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from foveal import notation
 from foveal.cli import app
 from foveal.errors import UsageError
 from foveal.training.checkpoint import read
 from foveal.training.distributed import World
 from foveal.training.loop import fit
+from foveal.training.state import Training
 from small_training import CONFIG, NETWORK, Seen, some_digits, started
 
 LINE = "8x8x1 > conv 8 3x3 same bn relu > maxpool 2 > flatten > dense 10"
@@ -85,6 +88,12 @@ def test_two_processes_learn_what_one_learns(kind: str, tmp_path: Path, one_thre
     for name, tensor in whole.items():
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
         torch.testing.assert_close(first[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
+
+
+def test_a_share_of_one_picture_is_enough_for_the_probe() -> None:
+    training = Training(notation.parse("8x8x1 > flatten > dense 8 bn relu > dense 10"), some_digits(), CONFIG)
+    training.world, training.config = World(0, 2, training.device), replace(CONFIG, batch_size=2, layout="auto")
+    assert len(training._chosen().seconds) > 0
 
 
 def test_a_process_parts_from_the_others_at_its_end() -> None:

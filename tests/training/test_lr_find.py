@@ -17,6 +17,7 @@ from foveal.cli import app
 from foveal.datasets import PictureSet, load_dataset
 from foveal.errors import TrainingError, UnknownName, UsageError
 from foveal.networks import parse
+from foveal.training import loop
 from foveal.training.config import Config
 from foveal.training.loop import fit
 from foveal.training.lr_find import STEPS, _untouched, find_rate, judge
@@ -154,6 +155,15 @@ def test_a_loss_that_is_no_number_at_once(digits: PictureSet) -> None:
     with pytest.raises(TrainingError, match="loss"):
         find_rate(module, digits)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_likewise_where_the_step_does_not_look(digits: PictureSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, at most steps."""
+    monkeypatch.setattr(loop, "check_loss", lambda *_: None)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.constant_(module[1].bias, float("nan"))
+    with pytest.raises(TrainingError, match="the loss is no number at the first step; look at"):
+        find_rate(module, digits)
 
 
 def command(*words: str | Path) -> None:

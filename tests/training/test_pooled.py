@@ -52,7 +52,7 @@ def both(conv: nn.Conv2d, pool: nn.MaxPool2d, x: Tensor) -> list[tuple[Tensor, .
         (nn.Conv2d(1, 2, 3), nn.MaxPool2d(1), (6, 6)),
     ],
 )
-@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("count", [0, 1, 7])
 def test_equals_pytorchs_two(conv: nn.Conv2d, pool: nn.MaxPool2d, size: tuple[int, int], count: int) -> None:
     x = torch.randn(count, conv.in_channels, *size, dtype=torch.float64)
     for one, other in zip(*both(conv.double(), pool, x), strict=True):
@@ -94,7 +94,7 @@ def test_a_picture_that_needs_a_gradient_has_one() -> None:
     ("network", "joined"),
     [
         (LECTURES, ["conv1"]),
-        ("28x28x3 > conv 8 5x5 same > maxpool 2 > conv 8 3x3 > maxpool 2 > flatten > dense 10", ["conv1"]),
+        ("28x28x3 > conv 32 5x5 same > maxpool 2 > conv 8 3x3 > maxpool 2 > flatten > dense 10", ["conv1"]),
         ("8x8x1 > conv 4 3x3 > maxpool 3 /2 > flatten > dense 10", []),  # windows overlap
         ("8x8x1 > conv 4 3x3 > maxpool 3 /2 p1 > flatten > dense 10", []),
         ("8x8x1 > conv 4 3x3 bn relu > maxpool 2 > flatten > dense 10", []),  # statistics are of all cells
@@ -102,6 +102,10 @@ def test_a_picture_that_needs_a_gradient_has_one() -> None:
         ("8x8x1 > conv 4 3x3 d2 > maxpool 2 > flatten > dense 10", []),
         ("8x8x2 > conv 4 3x3 g2 > maxpool 2 > flatten > dense 10", []),
         ("8x8x1 > flatten > dense 10", []),
+        ("28x28x1 > conv 8 5x5 > maxpool 2 > flatten > dense 10", []),  # patches of 36 values for 32 cells
+        ("36x36x1 > conv 4 3x3 > maxpool 17 > flatten > dense 10", ["conv1"]),
+        ("36x36x1 > conv 4 3x3 > maxpool 18 > flatten > dense 10", []),  # too much of it would be zeros
+        ("224x224x3 > conv 2 3x3 > maxpool 222 > flatten > dense 10", []),  # 89 GB of them
     ],
 )
 def test_where_it_stands(network: str, joined: list[str]) -> None:

@@ -221,15 +221,19 @@ def _check_folder(out: Path, name: str, storage: Any) -> None:
     known: tuple[str, ...] = ()
     with suppress(KeyError):  # of a study that is yet to be made
         known = _openings(storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
-    there = str(earlier.get("name"))
+    there = earlier.get("name")
     if not earlier or (there == name and set(earlier.get("opened", ())) <= set(known)):
         return
-    whose, remedy = f"the study {printable(there)}", f"go on with that one by --study {printable(there)}"
-    if there == name:
-        whose, remedy = "a study of that name in another database", "give its --storage"
+    if there is None:
+        whose, remedy = "another command", ""
+    elif there == name:
+        whose, remedy = "a study of that name in another database", ", or give its --storage"
+    else:
+        whose = f"the study {printable(str(there))}"
+        remedy = f", or go on with that one by --study {printable(str(there))}"
     raise UsageError(
         f"{printable(out)}: holds the results of {whose}, which those of the study {printable(name)} would replace; "
-        f"choose another --out, or {remedy}"
+        f"choose another --out{remedy}"
     )
 
 

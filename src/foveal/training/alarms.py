@@ -273,10 +273,12 @@ def _place(training: Training, loss: float, bad: Tensor) -> str:
 def _first_wrong(training: Training, x: Tensor) -> tuple[str, Tensor]:
     """What first gives values that are no numbers, and for which pictures of the batch, (n,) bool."""
     every = torch.ones(len(x), dtype=torch.bool)
-    for name, weights, xs, y in _calls(training.module, x, alone=training.world.size == 1):
+    for name, weights, xs, y in _calls(training.module, x):
         if not y.isfinite().all():
             early = "before the first step" if training.global_step == 0 else "since a step before"
             return _cause(name, weights, xs, y, early), _bad(y) if len(y) == len(x) else every
+    if training.world.size > 1:  # whose statistics come in by batch norms
+        return "nothing in the pictures of this process, so see what another one says", every
     return "the loss itself, of finite logits", every
 
 
@@ -294,13 +296,13 @@ Call = tuple[str, dict[str, nn.Parameter], list[Tensor], Tensor]
 """A node's name, its weights, its inputs and its output."""
 
 
-def _calls(module: nn.Module, x: Tensor, *, alone: bool) -> Iterator[Call]:
+def _calls(module: nn.Module, x: Tensor) -> Iterator[Call]:
     """Every node of a graph's module in its order, or every innermost module of another's, as `x` passes in training.
 
-    `alone` : no other process takes part, so that batch norms need not wait for it.
+    Of several processes this one goes by itself: its batch norms see its own share alone.
     """
     if not (isinstance(module, fx.GraphModule) and "foveal" in module.meta):
-        yield from _module_calls(module.train(alone), x)
+        yield from _module_calls(module, x)
         return
     graph = graph_of(module)
     names = tuple(node.name for node in graph.nodes)

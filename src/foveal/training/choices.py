@@ -70,12 +70,12 @@ def choose(module: nn.Module, example: tuple[Tensor, Tensor], config: Config, de
     """
     layouts = [config.layout]
     if config.layout == "auto":
-        layouts = list(LAYOUTS)[: 3 if pooled(module) else 2]
+        layouts = [each for each in LAYOUTS if each != "pictures-last" or pooled(module)]
     precisions = _precisions(device) if config.precision == "auto" else [config.precision]
     if len(layouts) * len(precisions) == 1:
         return Choices(layouts[0], precisions[0])
     with _undisturbed(device):
-        copies = {LAYOUTS[layout]: copy.deepcopy(module).train() for layout in layouts}
+        copies = {form: copy.deepcopy(module).train() for form in {LAYOUTS[layout] for layout in layouts}}
         ways = [_Way(copies[LAYOUTS[layout]], layout, precision) for layout in layouts for precision in precisions]
         default = ways[0]
         x, y = _few(default, *example)

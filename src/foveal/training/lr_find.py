@@ -177,6 +177,8 @@ def _losses(training: Training) -> Iterator[float]:
                     raise
                 return
             if not math.isfinite(loss := float(training.loss)):  # on a GPU the step need not have looked
+                if first:
+                    raise TrainingError("the loss is no number at the first step; look at the weights and the pictures")
                 return
             yield loss
 

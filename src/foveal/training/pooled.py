@@ -16,6 +16,8 @@ from foveal.ops import Conv, MaxPool, Pad, Slice
 from foveal.rewriting import readers
 from foveal.shapes import per_axis
 
+LARGEST = 10**6  # values of `places`: windows of up to 17x17 of a 3x3 kernel; 8x8 was quicker yet, in bfloat16
+
 
 class PooledConv(nn.Module):
     """Max pooling of a convolution of pictures, under the names of the convolution's parameters.
@@ -52,7 +54,7 @@ class PooledConv(nn.Module):
             patches = self._patches(x.to(dtype))
             flat = patches.flatten(0, 2).flatten(1)
             y: Tensor = LargestCell.apply(self._laid().to(dtype), flat, self.bias)  # type: ignore[no-untyped-call]
-        return y.view(-1, *patches.shape[3:]).movedim(3, 0)
+        return y.view(len(self.weight), *patches.shape[3:]).movedim(3, 0)
 
     def _patches(self, x: Tensor) -> Tensor:
         """(channels, patch rows, patch columns, window rows, window columns, pictures)."""
@@ -134,14 +136,26 @@ def _pairs(graph: Graph) -> list[tuple[str, str]]:
 
 
 def _able(conv: nn.Conv2d, pool: nn.MaxPool2d) -> bool:
-    """Whether the windows of `pool` do not overlap, and neither does what `PooledConv` does not."""
-    apart = all(map(int.__le__, per_axis(pool.kernel_size, 2), per_axis(pool.stride, 2)))
-    plain = not any(per_axis(pool.padding, 2)) and not pool.ceil_mode
-    return apart and plain and conv.groups == 1 and {*conv.dilation, *per_axis(pool.dilation, 2)} == {1}
+    """Whether the windows of `pool` stand apart, the patches take no more memory than the cells, and all else is plain.
+
+    A window of many cells, of which the first cost is that of `PooledConv.places`, is left out, too.
+    """
+    window, step = per_axis(pool.kernel_size, 2), per_axis(pool.stride, 2)
+    sizes = [_sizes(*each) for each in zip(window, conv.stride, conv.kernel_size, strict=True)]
+    apart = all(map(int.__le__, window, step))
+    lean = conv.in_channels * prod(patch for _, patch, _ in sizes) <= conv.out_channels * prod(window)
+    small = prod(map(prod, sizes)) <= LARGEST
+    dilations = {*conv.dilation, *per_axis(pool.dilation, 2)}
+    plain = not any(per_axis(pool.padding, 2)) and not pool.ceil_mode and conv.groups == 1 and dilations == {1}
+    return apart and lean and small and plain
+
+
+def _sizes(window: int, stride: int, kernel: int) -> tuple[int, int, int]:
+    """Cells of a window, the patch that they read, and the kernel, along one axis."""
+    return window, (window - 1) * stride + kernel, kernel
 
 
 def _places(window: int, stride: int, kernel: int) -> Tensor:
     """(cells, patch, kernel): 1 where a cell of the window has that weight in that place of the patch, else 0."""
-    sizes = window, (window - 1) * stride + kernel, kernel
-    cell, place, weight = torch.meshgrid(*map(torch.arange, sizes), indexing="ij")
+    cell, place, weight = torch.meshgrid(*map(torch.arange, _sizes(window, stride, kernel)), indexing="ij")
     return (cell * stride + weight == place).float()

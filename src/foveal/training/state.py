@@ -108,9 +108,9 @@ class Training:
         return module
 
     def _chosen(self) -> Choices:
-        """What a probe with a batch of this process finds quickest."""
-        batch = share(torch.arange(min(len(self._y), self.config.batch_size)), *self.world.place)
-        return choose(self.module, self.prepared(batch), self.config, self.device)
+        """What a probe with as many pictures as a process has of a batch finds quickest; two, for batch norms."""
+        count = max(self.config.batch_size // self.world.size, 2)
+        return choose(self.module, self.prepared(torch.arange(min(len(self._y), count))), self.config, self.device)
 
     @property
     def global_step(self) -> int:
