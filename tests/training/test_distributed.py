@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from foveal import notation
 from foveal.cli import app
-from foveal.errors import UsageError
+from foveal.errors import TrainingError, UsageError
 from foveal.training.checkpoint import read
-from foveal.training.distributed import World
+from foveal.training.distributed import World, partners_guard
 from foveal.training.loop import fit
 from foveal.training.state import Training
 from small_training import CONFIG, NETWORK, Seen, some_digits, started
@@ -111,6 +111,18 @@ print(dist.is_initialized())
     environment = os.environ | place | {"TORCHELASTIC_RUN_ID": "test"}
     said = subprocess.run(run, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout.split() == ["True", "False"]
+
+
+def test_a_lost_partner_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:20713")
+    with pytest.raises(RuntimeError, match="closed by peer"), partners_guard():  # not ours to explain
+        raise closed
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    for error in (closed, torch.distributed.DistBackendError("NCCL: remote process exited")):
+        with pytest.raises(TrainingError, match=r"another process of this.*--resume"), partners_guard():
+            raise error
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), partners_guard():
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
 def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,9 @@ losses are weighted by the whole batch's size, and batch norms take their statis
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public, but not in its __all__
 
-from foveal.errors import UsageError
+from foveal.errors import TrainingError, UsageError
 from foveal.training.joined_norm import JoinedNorms
 
 Found = TypeVar("Found")
@@ -117,6 +118,21 @@ class World:
         if self.device.type != "cuda":
             return True
         return count < SHARE_OF_MEMORY * torch.cuda.mem_get_info(self.device)[0]
+
+
+@contextlib.contextmanager
+def partners_guard() -> Iterator[None]:
+    """Where another process of the training is gone, a TrainingError that says so."""
+    try:
+        yield
+    except RuntimeError as error:  # which gloo has no class of its own for
+        lost = isinstance(error, dist.DistError) or "gloo" in str(error)
+        if not (dist.is_initialized() and lost):
+            raise
+        raise TrainingError(
+            "another process of this training is gone, or cannot be reached; torchrun --max-restarts begins anew from "
+            "the checkpoint by itself, and the same command with --resume does it any time"
+        ) from error
 
 
 def _join(backend: str) -> None:

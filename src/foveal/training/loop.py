@@ -17,7 +17,7 @@ from foveal.training.callbacks import Callback
 from foveal.training.checkpoint import kept_choices, restore
 from foveal.training.choices import Choices
 from foveal.training.config import Config
-from foveal.training.distributed import World
+from foveal.training.distributed import World, partners_guard
 from foveal.training.history import History
 from foveal.training.memory import memory_guard
 from foveal.training.state import Training
@@ -53,13 +53,14 @@ def fit(
     Raises
     ------
     UsageError : a network, data and config that do not fit together.
-    TrainingError : a loss that is no number; the message names the batch and the first node that went wrong.
+    TrainingError : a loss that is no number; the message names the batch and the first node that went wrong. Or memory
+        has run out, or another process of the training is gone.
     WeightsError : a checkpoint that is damaged, or another training's.
     """
     if resume and choices is None:
         choices = kept_choices(resume)
     config = config or Config()
-    with memory_guard(config), kept_memory():
+    with memory_guard(config), partners_guard(), kept_memory():
         training = Training(network, data, config, choices=choices, world=world)
         if resume:
             restore(training, resume)
