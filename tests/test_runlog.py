@@ -41,6 +41,22 @@ def test_a_new_run_begins_a_new_log(tmp_path: Path) -> None:
     assert [line["photos"] for line in lines(tmp_path / "a")] == [2]
 
 
+def test_a_log_that_is_held_leaves_the_one_before_until_it_starts(tmp_path: Path) -> None:
+    def photos(*, goes_on: bool) -> tuple[list[int], list[int]]:
+        (tmp_path / "a").write_text('{"event": "scan", "photos": 1}\n{"ev')
+        with RunLog(tmp_path / "a", None, goes_on=goes_on, held=True) as log:
+            log("scan", photos=2)
+            before = (tmp_path / "a").read_text()
+            log.start()
+            told = [line["photos"] for line in lines(tmp_path / "a")]
+            log("scan", photos=3)
+        assert before.endswith('{"ev')
+        return told, [line["photos"] for line in lines(tmp_path / "a")]
+
+    assert photos(goes_on=False) == ([2], [2, 3])
+    assert photos(goes_on=True) == ([1, 2], [1, 2, 3])
+
+
 def test_stages_are_timed_and_add_up(tmp_path: Path) -> None:
     with RunLog(tmp_path / "a", None) as log:
         for _ in range(2):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from foveal.errors import OutputError, UsageError
 from foveal.text import printable
@@ -67,21 +68,32 @@ class RunLog:
     Parameters
     ----------
     goes_on : add to the log that is there, less a last line that was cut short; else begin a new one.
+    held : leave the file as it is until `start`, which writes what was told by then.
     """
 
-    def __init__(self, path: Path, observer: Observer | None, *, goes_on: bool = False) -> None:
+    def __init__(self, path: Path, observer: Observer | None, *, goes_on: bool = False, held: bool = False) -> None:
         self.seconds: dict[str, float] = {}
         self._observer = observer
         self._begin = time.perf_counter()
         self._last_progress = -_EVERY
+        self._path, self._goes_on = path, goes_on
+        self._held = io.StringIO()
+        self._file: TextIO = self._held
+        if not held:
+            self.start()
+
+    def start(self) -> None:
+        """Begin to write; OutputError where that is impossible."""
+        path = self._path
         try:
-            if goes_on and path.is_file():
+            if self._goes_on and path.is_file():
                 os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-            self._file = path.open("a" if goes_on else "w", encoding="utf-8")
+            self._file = path.open("a" if self._goes_on else "w", encoding="utf-8")
         except OSError as error:
             raise OutputError(
                 f"{printable(path)}: cannot be written ({error.strerror}); choose another --out"
             ) from error
+        self._write(self._held.getvalue())
 
     def __call__(self, event: str, **fields: Any) -> None:
         if self._observer:
@@ -91,8 +103,11 @@ class RunLog:
             if now - self._last_progress < _EVERY and fields["done"] != fields["total"]:
                 return
             self._last_progress = now
+        self._write(json.dumps({"seconds": round(now, 3), "event": event, **fields}) + "\n")
+
+    def _write(self, lines: str) -> None:
         with contextlib.suppress(OSError):  # a full disk stops the results with a clear error, not the log
-            self._file.write(json.dumps({"seconds": round(now, 3), "event": event, **fields}) + "\n")
+            self._file.write(lines)
             self._file.flush()
 
     @contextlib.contextmanager

@@ -7,14 +7,23 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from foveal import cli
 from foveal.cli import app, show
 from foveal.errors import FovealError, OutputError
 from foveal.experiments.exercise import EXERCISES
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "desk")
 
+PAGE = ["plot.png", "report.html", "result.json", "results.jsonl"]
 LINEAR, DEEP = "8x8x1 > flatten > dense 10", "8x8x1 > flatten > dense 8 relu > dense 10"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written without --out is written here."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +41,43 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert image.format == "PNG"
     config = json.loads((tmp_path / "new" / "result.json").read_text())["config"]
     assert (config["momentum"], config["batch_size"], config["seed"]) == (0.5, 512, 0)
+    assert not app(words, standalone_mode=False)
+    again = [line for line in capsys.readouterr().err.splitlines() if " of 2: " in line]
+    assert len(again) == 4 and all(": found, not trained again: " in line for line in again)
+    assert "found" not in progress
+
+
+def test_without_out_results_are_in_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """One folder for each exercise, and one for comparisons on the same data; the end says where."""
+    small = ["--epochs", "1", "--repetitions", "1"]
+    for words, folder, files in (
+        (["exercise", "zeros", "--epochs", "1"], "zeros", ["plot.png", "result.json"]),
+        (["exercise", "pooling", "--data", "digits", "--limit", "64", *small], "pooling", PAGE),
+        (["compare", "digits", LINEAR, DEEP, *small], "compare-digits", PAGE),
+    ):
+        assert not app(words, standalone_mode=False)
+        told = capsys.readouterr().err
+        there = {path.name for path in Path("runs", folder).iterdir()}
+        assert there == set(files)
+        assert all(f"wrote runs/{folder}/{name}\n" in told for name in there - {"results.jsonl"})
+
+
+def test_an_interruption_says_what_is_kept() -> None:
+    for words in (["exercise", "pooling"], ["compare", "digits", LINEAR, DEEP], ["tune", "digits", LINEAR]):
+        assert cli._kept(words) == "; what was computed is kept, and the same command goes on from there"
+    assert cli._kept(["exercise", "zeros"]) == ""
+
+
+def test_the_help_of_an_exercise_says_what_is_written() -> None:
+    words = " ".join(CliRunner().invoke(app, ["exercise", "--help"], env={"COLUMNS": "200"}).output.split())
+    assert "A folder for plot.png and result.json; of pooling also for report.html" in words
+    assert "runs/NAME" in words
+
+
+def test_results_are_not_put_among_the_photos(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photo_folder)
+    with pytest.raises(FovealError, match="lies in the folder of the photos"):
+        app(["compare", ".", LINEAR, DEEP], standalone_mode=False)
 
 
 def test_exercise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,13 @@ def test_the_first_column_is_the_batch_and_the_others_are_changed() -> None:
     later = sheet[22 : 22 + 96 : 12, 8 + 104 : 8 + 104 + 96 : 12, 0]
     assert 0 < (later != first).sum() <= 9
     assert np.array_equal(sheet, preview(digits, "cutout 3", count=2, epochs=2))
+
+
+def test_spaces_of_the_heads_are_seen() -> None:
+    """Between the words of "as it is" the paper is wider than between letters: two gaps that a reader sees."""
+    ink = (preview(load_dataset("digits"), "flip", count=1, epochs=1)[:15, 8:100].min((0, 2)) < 200).tolist()
+    runs = [len(list(run)) for dark, run in groupby(ink[ink.index(True) : 92 - ink[::-1].index(True)]) if not dark]
+    assert sorted(runs)[-2] >= 4 and sum(run >= 4 for run in runs) == 2
 
 
 def test_writes_a_png_of_photos(photo_folder: Path, tmp_path: Path) -> None:

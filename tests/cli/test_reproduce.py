@@ -115,11 +115,15 @@ def test_what_is_no_run_is_refused(run: Path, tmp_path: Path) -> None:
         "foveal train --from-scratch"
     )
     edit(run, lambda record: record.update(format=2))
-    with pytest.raises(UsageError, match=r"not the record of a run \(of format 2\)"):
+    with pytest.raises(UsageError) as caught:
         call(run)
-    (run / "run.json").write_text("{")
-    with pytest.raises(UsageError, match=r"not the record of a run \(damaged\)"):
-        call(run)
+    assert str(caught.value) == (
+        f"{run}/run.json: this record has format 2, made by a newer Foveal; this one reads 1: upgrade it"
+    )
+    for damaged in ("{", "[]", '{"format": "2"}', '{"format": true}', '{"format": 1}', "9" * 5000):
+        (run / "run.json").write_text(damaged)
+        with pytest.raises(UsageError, match=r"not the record of a run \(damaged\)"):
+            call(run)
 
 
 def test_without_a_checkpoint_or_its_pictures(run: Path) -> None:

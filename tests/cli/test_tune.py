@@ -29,6 +29,7 @@ def test_tune(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
         "log.jsonl", "plot.png", "report.html", "result.json", "study.sqlite", "winner.json",
     }  # fmt: skip
+    assert (tmp_path / "new" / "winner.json").read_text("utf-8").endswith("}\n")
     winner = read_config(tmp_path / "new" / "winner.json")
     assert "\\x0a" not in (tmp_path / "new" / "report.html").read_text("utf-8")  # the winner's settings, in lines
     assert winner.with_values({"lr": None}) == Config(epochs=1, precision="f32", layout="contiguous")

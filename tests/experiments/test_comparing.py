@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from foveal.datasets.pictures import PictureSet
 from foveal.datasets.registry import is_here, load_dataset
 from foveal.errors import DataError, FovealError, ShapeError, UnknownName, UsageError
 from foveal.experiments import pooling as exercise
-from foveal.experiments.comparing import Comparison, compare
+from foveal.experiments.comparing import Comparison, Entrant, compare
 from foveal.experiments.page import finding
-from foveal.experiments.pooling import pooling
+from foveal.experiments.pooling import order, pooling
+from foveal.experiments.results import Repetition
 from foveal.metrics import wilson
 from foveal.training.config import Config
 from foveal.training.loop import fit
@@ -122,9 +124,12 @@ def test_a_comparison_goes_on_where_it_was_killed(found: Comparison, digits: Pic
         assert ours.values("test_loss") == theirs.values("test_loss")
     other = compare(NETWORKS, digits, CONFIG.with_values({"epochs": 1}), repetitions=1, out=tmp_path)
     assert other.opened == 8, "what was looked at before counts"
+    others = replace(digits, name="others", train=digits.train[:500])
+    elsewhere = compare(NETWORKS, others, CONFIG.with_values({"epochs": 1}), out=tmp_path)
+    assert elsewhere.opened == 6, "and the test part of other pictures is another"
     with (tmp_path / "results.jsonl").open("a") as file:
         file.write('{"key": "1", "network": "a", "seed": 0, "test_loss": 1, "test_correct": 1, "test_total": "no"}\n')
-    with pytest.raises(DataError, match=r"results.jsonl, line 9: no result of a comparison; take the line away"):
+    with pytest.raises(DataError, match=r"results.jsonl, line 15: no result of a comparison; take the line away"):
         compare(NETWORKS, digits, CONFIG, out=tmp_path)
 
 
@@ -191,17 +196,40 @@ def test_the_lectures_exercise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.counts["train"] == 64
     lines = str(found).splitlines()
     assert [line.split() for line in lines[8:11]] == [
-        ["none", "88.84", "%", "0.4061"], ["average", "89.96", "%", "0.3618"], ["max", "91.16", "%", "0.2936"],
+        ["none", "303,314", "88.84", "%", "0.4061"], ["average", "29,138", "89.96", "%", "0.3618"],
+        ["max", "29,138", "91.16", "%", "0.2936"],
     ]  # fmt: skip
-    assert (
-        lines[-2].startswith("the pictures here are digits")
-        and "since mnist and fashion-mnist and mnist-5k" in lines[-2]
-    )
+    assert lines[12].startswith("the pictures here are digits")
+    assert "since mnist and fashion-mnist and mnist-5k" in lines[12] and tuple(lines[13:]) == order(found)
+    assert found.to_json()["lectures"]["max"] == {"parameters": 29_138, "test_accuracy": 0.9116, "test_loss": 0.2936}
     assert "88.84 %" in found.page() and "enlarged to 28 x 28" in found.page()
     with pytest.raises(UnknownName, match="unknown dataset of this exercise 'cifar10'"):
         pooling(data="cifar10")
     with pytest.raises(UsageError, match="limit = 1; expected 2 to 1,295 training pictures"):
         pooling(limit=1)
+
+
+def scored(data: str, digits: PictureSet, **correct: int) -> Comparison:
+    """A comparison on `data` whose networks named so many of 100 test pictures right."""
+    history = fit(notation.parse(NETWORKS["linear"]), digits, CONFIG.with_values({"epochs": 1}))
+    runs = {name: Repetition(0, 1.0, right, 100, history) for name, right in correct.items()}
+    entrants = tuple(Entrant(name, "", 1, 1, (run,)) for name, run in runs.items())
+    return Comparison(data, "", (1, 28, 28), {"train": 2, "val": 1, "test": 100}, Config(epochs=3), entrants, 3)
+
+
+def test_the_end_says_whether_the_order_is_the_lectures(digits: PictureSet) -> None:
+    """By the numbers: the same three networks in the lectures' order, in another, and two of them alike."""
+    same = scored("mnist", digits, none=88, average=90, max=91)
+    assert order(same) == ("the order by test accuracy is the lectures': max, average, none",)
+    other = order(scored("fashion-mnist", digits, none=88, average=84, max=86))
+    assert other == (
+        "the order by test accuracy is not the lectures': none, max, average here, max, average, none there",
+        "the pictures and the length of training (3 epochs here) may differ from theirs; which of these it is, or "
+        "chance, the tables do not tell: try fewer and more --epochs",
+    )
+    alike, why = order(scored("mnist-5k", digits, none=88, average=91, max=91))
+    assert "average = max, none here" in alike
+    assert why.startswith("how many pictures there are to train on and the length of training")
 
 
 def test_whether_pictures_are_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from foveal.errors import DataError, FovealError, OutputError, UsageError
-from foveal.experiments import tuning
+from foveal.experiments import tuned_page, tuning
 from foveal.experiments.space import Choice, Range, default_space, first, parse_space
 from foveal.experiments.tuning import tune
 from foveal.training import state
@@ -43,6 +44,7 @@ def test_goes_on_to_its_total_and_counts_openings(tmp_path: Path) -> None:
     assert found.best.accuracy == max(trial.accuracy or 0 for trial in found.trials if trial.state == "complete")
     assert found.optimism == pytest.approx((found.best.accuracy or 0) - np.mean(found.tests))
     assert (len(begun.opened), len(found.opened)) == (1, 2)
+    assert [(told["done"], told["of"]) for event, told in events if event == "trial"] == [(3, 4), (4, 4)]
     assert dict(events)["test_opened"] == {"times": 2, "seeds": [1, 2]}
     assert found.config == CONFIG.with_values(found.best.values)
     json.dumps(found.to_json())
@@ -117,7 +119,11 @@ def test_a_study_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
             NETWORK, few_digits(), replace(CONFIG, epochs=3), space={"lr": Range(0.1, 1.0)},
             storage=tmp_path / "study.sqlite", trials=2,
         )  # fmt: skip
-    assert "network-digits: this study searched with another config, space; give another --study" in str(error.value)
+    assert str(error.value) == (
+        "network-digits: this study searched with another config (epochs was 2, now 3), space (lr was 0.0001..0.1 "
+        "(logarithmic), now 0.1..1; optimizer was adam | momentum, now not there); give another --study, or that "
+        "config, space"
+    )
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -181,6 +187,29 @@ def test_a_batch_size_left_open_is_settled_once(tmp_path: Path, monkeypatch: pyt
     assert found.config.batch_size == 32, "of a search that may leave it open, too"
 
 
+@pytest.mark.parametrize("noticed", [False, True])
+def test_a_killed_trial_is_not_counted(noticed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a killed process left half-way: its place is taken, whether its death is known by now or not."""
+    storage, told = tmp_path / "study.sqlite", []
+    search(storage, 2)
+    study = optuna.load_study(study_name="network-digits", storage=f"sqlite:///{storage}")
+    killed = study.ask()
+    killed.report(0.99, 1)
+    if noticed:
+        study.tell(killed, state=optuna.trial.TrialState.FAIL)
+    found = search(storage, 4, observer=lambda event, fields: told.append(fields) if event == "trial" else None)
+    assert [trial.number for trial in found.counted] == [0, 1, 3, 4]
+    assert [fields["done"] for fields in told] == [3, 4]
+    assert [trial.state for trial in found.trials if trial not in found.counted] == ["fail"] * noticed
+    head = str(found).splitlines()[0]
+    assert head.startswith("network-digits: 4 trials, ")
+    assert head.endswith(", and 1 that failed or whose process was killed") == noticed
+    drawn = [x for line in found.plot().axes[0].get_lines()[:3] for x in line.get_xdata()]
+    assert set(drawn) == {0, 1, 3, 4}
+    chart = tuned_page.chart(found)
+    assert chart.count("<circle") == 4 and "trial 4: " in chart and "trial 2: " not in chart
+
+
 def test_trials_that_all_fail_come_to_an_end(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="network-digits: no trial came to its end; give more trials or a longer"):
         tune(NETWORK, few_digits(), CONFIG, space={"lr": Range(1e30, 1e36)}, trials=1, storage=tmp_path / "s.sqlite")
@@ -223,7 +252,8 @@ def test_spaces_as_text() -> None:
     [
         ("lr", "expected NAME=LOW..HIGH or NAME=ONE|ANOTHER"),
         ("lr=9", "--search 'lr=9'; expected NAME=LOW..HIGH or NAME=ONE|ANOTHER; --set fixes one"),
-        ("lr=0.1..0.01", "expected two numbers, the lower first"),
+        ("lr=0.1..0.1", "expected two numbers, the lower first"),
+        ("lr=1..0", "--search 'lr=1..0': the range is the wrong way round; the lower number is first"),
         ("lr=0..1", "lr = 0.0; expected a finite number above 0"),
         ("rate=1..2", "unknown setting 'rate'"),
         ("device=cpu|tpu", "unknown device 'tpu'"),

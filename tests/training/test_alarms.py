@@ -78,7 +78,7 @@ def test_weights_that_are_no_numbers_stop_and_are_named() -> None:
     assert said == (
         f"the loss is NaN in epoch 1, step 3 of 5, with the training pictures {rows} and 36 more. First wrong: conv2, "
         "whose weight holds NaN since a step before. Try a lower rate than lr = 0.1, such as 0.01; the last "
-        "checkpoint, if any, is from before and sound"
+        "checkpoint of this run, if there is one, is from before and sound"
     )
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
     said = message(module, data, PLAIN, Poison("3.bias", float("inf")))

@@ -14,8 +14,10 @@ import pytest
 from safetensors.numpy import load as load_tensors
 
 import foveal
+from foveal import machine
+from foveal.datasets.formats import idx_files
 from foveal.datasets.pictures import Pictures, PictureSet
-from foveal.errors import OutputError, UnknownName, UsageError
+from foveal.errors import DataError, OutputError, TrainingError, UnknownName, UsageError, WeightsError
 from foveal.files import locked
 from foveal.runlog import Run
 from foveal.training import progress
@@ -56,6 +58,10 @@ def interrupted(out: Path, data: PictureSet, config: Config = QUICK, *, after: i
 
     with pytest.raises(Ended):
         train_from_scratch(data, NETWORK, out, config=config, observer=observer)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def log(folder: Path) -> list[dict[str, Any]]:
@@ -152,23 +158,55 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(finished: Run, digits: Pict
 
 
 def test_a_finished_run_stays_as_it_is(finished: Run, digits: PictureSet) -> None:
-    def content() -> dict[str, bytes]:
-        return {p.name: p.read_bytes() for p in finished.folder.rglob("*") if p.is_file() and p.name != "log.jsonl"}
-
-    before, told = content(), []
+    before, told = content(finished.folder), []
     again = train_from_scratch(
         digits, NETWORK, finished.folder, config=QUICK, resume=True, observer=lambda *event: told.append(event)
     )
-    assert again.result == json.loads(json.dumps(finished.result)) and content() == before
+    assert again.result == json.loads(json.dumps(finished.result)) and content(finished.folder) == before
     assert ("note", {"text": f"the run in {finished.folder} is finished; nothing was changed"}) in told
 
 
-def test_settings_that_are_refused_cost_no_finished_run(digits: PictureSet, tmp_path: Path) -> None:
+def test_what_is_refused_leaves_a_finished_run_untouched(
+    finished: Run, digits: PictureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fashion-mnist").mkdir()
+    for path in idx_files(tmp_path / "fashion-mnist"):
+        path.write_bytes(b"\0\0\x08\x01\0\0")
+    monkeypatch.setenv("FOVEAL_DATA", str(tmp_path))
+    before = content(finished.folder)
+
+    def refused(kind: type[Exception], message: str, data: Any, network: Any, **options: Any) -> None:
+        with pytest.raises(kind, match=message):
+            train_from_scratch(data, network, finished.folder, **{"config": QUICK, **options})
+        assert content(finished.folder) == before
+
+    other = "8x8x1 > conv 4 3x3 relu > flatten > dense 10"
+    refused(DataError, "cut short", "fashion-mnist", NETWORK)
+    refused(UsageError, "gives 9, but some digits has 10 classes", digits, "8x8x1 > flatten > dense 9")
+    refused(UsageError, "has no dropout to set", digits, NETWORK, config=replace(QUICK, dropout=0.5))
+    refused(WeightsError, "a checkpoint of another training", digits, other, resume=True)
+    monkeypatch.setattr(machine, "available_memory", lambda: 2**10)
+    refused(UsageError, "here 1 KiB of memory are free", digits, NETWORK)
+
+
+def test_a_run_that_fails_leaves_nothing_of_the_finished_one_before_it(digits: PictureSet, tmp_path: Path) -> None:
+    """Nor anything less of what else lies there."""
+    flat = "8x8x1 > flatten > dense 10"
+    once = replace(QUICK, epochs=1)
+    train_from_scratch(digits, flat, tmp_path, config=once)
+    for mine in ("weights.txt", "bundle/notes.txt"):
+        (tmp_path / mine).write_text("mine")
+    with pytest.raises(TrainingError, match="the loss is NaN"):
+        train_from_scratch(digits, flat, tmp_path, config=replace(once, optimizer="sgd", lr=1e30))
+    assert set(content(tmp_path)) == {"run.json", "log.jsonl", "weights.txt", "bundle/notes.txt"}
+    assert json.loads((tmp_path / "run.json").read_text())["config"]["lr"] == 1e30
+    assert [line["event"] for line in log(tmp_path)][-1] == "stopped"
+
+
+def test_a_folder_that_is_no_runs_keeps_what_lies_there(digits: PictureSet, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_text("mine")
     train_from_scratch(digits, NETWORK, tmp_path, config=replace(QUICK, epochs=1))
-    before = {path.name for path in tmp_path.iterdir()}
-    with pytest.raises(UnknownName, match="unknown augmentation 'crup'"):
-        train_from_scratch(digits, NETWORK, tmp_path, config=replace(QUICK, augment="crup"))
-    assert {path.name for path in tmp_path.iterdir()} == before >= {"run.json", "result.json", "checkpoint.safetensors"}
+    assert (tmp_path / "weights.safetensors").read_text() == "mine"
 
 
 def test_without_resume_a_finished_run_is_replaced_and_with_more_epochs_it_goes_on(

@@ -108,7 +108,8 @@ def _kept(arguments: list[str]) -> str:
     """What an interrupted command has kept, and how to go on."""
     if arguments[:1] == ["train"] and any(word.startswith("--from-scratch") for word in arguments):
         return "; the same command with --resume goes on from the last checkpoint (one an epoch, and every half minute)"
-    goes_on = arguments[:1] in (["train"], ["check"], ["demo"]) and "--no-cache" not in arguments
+    keeps = arguments[:1] in (["train"], ["check"], ["demo"], ["compare"], ["tune"])
+    goes_on = (keeps or arguments[:2] == ["exercise", "pooling"]) and "--no-cache" not in arguments
     return "; what was computed is kept, and the same command goes on from there" * goes_on
 
 

@@ -33,7 +33,10 @@ def compare(
     format: Annotated[str, typer.Option(help="text or json.")] = "text",
     out: Annotated[
         Path | None,
-        typer.Option(help="A folder for report.html, plot.png, result.json, and what is finished, to go on from."),
+        typer.Option(
+            help="A folder for report.html, plot.png, result.json, and what is finished, to go on from.",
+            show_default="runs/compare-DATA",
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -42,8 +45,10 @@ def compare(
     from foveal.cli.scratch import read_options
     from foveal.cli.show import Watcher, foreign_code
     from foveal.experiments.comparing import compare as run
+    from foveal.runlog import results_folder
     from foveal.shapes import read_shape
 
+    out = results_folder(Path(data), out or Path("runs") / f"compare-{Path(data).resolve().name}")
     outcome.check(format, out)
     settings = read_options(context)
     with Watcher(quiet) as watcher, foreign_code():

@@ -21,7 +21,14 @@ def exercise(
     limit: Annotated[int | None, typer.Option(help="Of pooling: training pictures.", show_default="all")] = None,
     seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
     format: Annotated[str, typer.Option(help="text or json.")] = "text",
-    out: Annotated[Path | None, typer.Option(help="A folder for plot.png, result.json and report.html.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder for plot.png and result.json; of pooling also for report.html, and for what is finished, "
+            "to go on from.",
+            show_default="runs/NAME",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Do an exercise of the lectures: poolings compared, choices on wrong pictures, zeros to begin with, sigmoids."""
@@ -29,6 +36,7 @@ def exercise(
     from foveal.cli.show import Watcher
     from foveal.experiments.exercise import exercise as do
 
+    out = out or Path("runs") / name
     outcome.check(format, out)
     with Watcher(quiet) as watcher:
         long = {"out": out, "observer": watcher} if name == "pooling" else {}

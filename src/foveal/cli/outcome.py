@@ -26,7 +26,7 @@ def check(format: str, out: Path | None) -> None:
         check_writable(out)
 
 
-def show(found: Any, format: str, out: Path | None) -> None:
+def show(found: Any, format: str, out: Path) -> None:
     """`found` on stdout, and as ``result.json``, ``plot.png`` and, where it has a page, ``report.html`` in `out`."""
     from foveal.cli.pictures import save_plot
     from foveal.cli.show import deliver
@@ -34,8 +34,6 @@ def show(found: Any, format: str, out: Path | None) -> None:
 
     content = found.to_json()
     deliver(json.dumps(content) if format == "json" else str(found), None)
-    if out is None:
-        return
     make_folder(out)
     deliver(json.dumps(content, indent=1), out / "result.json")
     save_plot(found.plot(), out / "plot.png")

@@ -251,9 +251,7 @@ def _trial_line(fields: dict[str, Any]) -> str:
         f"{name}={value:.3g}" if type(value) is float else f"{name}={value}" for name, value in fields["values"].items()
     )
     state = [] if fields["state"] == "complete" else [f"({fields['state']})"]
-    return "  ".join(
-        [f"trial {fields['number']} ({fields['number'] + 1} of {fields['of']})", accuracy, *values, *state]
-    )
+    return "  ".join([f"trial {fields['number']} ({fields['done']} of {fields['of']})", accuracy, *values, *state])
 
 
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {

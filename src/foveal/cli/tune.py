@@ -54,5 +54,5 @@ def tune(
             graph, pictures, base, space=space, trials=trials, budget=budget, storage=storage or out / "study.sqlite",
             study=study, repetitions=repetitions, out=out, observer=lambda event, fields: log(event, **fields),
         )  # fmt: skip
-    write_atomic(out / "winner.json", json.dumps(found.config.to_json(), indent=1))
+    write_atomic(out / "winner.json", json.dumps(found.config.to_json(), indent=1) + "\n")
     outcome.show(found, format, out)

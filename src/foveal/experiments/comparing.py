@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -97,6 +97,14 @@ class Entrant:
         }  # fmt: skip
 
 
+class Stated(NamedTuple):
+    """What the lectures print of a network."""
+
+    parameters: int
+    test_accuracy: float
+    test_loss: float
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Networks side by side.
@@ -105,8 +113,8 @@ class Comparison:
     ----------
     data, source : of the pictures; `shape` in which all networks see them; `counts` of each part.
     config : of the first repetition; the others have the seeds that follow.
-    opened : how often results on the test part were computed, here and before in the same folder.
-    lectures : test accuracy and test loss as the lectures state them, by network; `remarks` on that.
+    opened : how often results on the test part of `data` were computed, here and before in the same folder.
+    lectures : by network; `remarks` on that.
     """
 
     data: str
@@ -116,7 +124,7 @@ class Comparison:
     config: Config
     entrants: tuple[Entrant, ...]
     opened: int
-    lectures: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    lectures: Mapping[str, Stated] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     @property
@@ -135,7 +143,7 @@ class Comparison:
                 for each in others
             ],
             "test_part_opened": self.opened,
-            "lectures": {name: {"test_accuracy": a, "test_loss": loss} for name, (a, loss) in self.lectures.items()},
+            "lectures": {name: stated._asdict() for name, stated in self.lectures.items()},
             "remarks": list(self.remarks),
         }
 
@@ -228,12 +236,13 @@ def compare(
             for name, graph in graphs.items():
                 seeded = replace(config, seed=config.seed + r)
                 key = _key(graph, data, seeded)
-                if key not in results:
-                    results.add(key, name, _tested(graph, data, seeded, observer))
+                kept = key in results
+                if not kept:
+                    results.add(key, name, data.name, _tested(graph, data, seeded, observer))
                 runs[name].append(results[key])
                 if observer:
-                    observer("note", {"text": _told(name, r, repetitions, results[key])})
-        opened = len(results)
+                    observer("note", {"text": _told(name, r, repetitions, results[key], kept=kept)})
+        opened = results.opened(data.name)
     entrants = tuple(
         Entrant(name, each if isinstance(each, str) else each.name, *_size(graphs[name]), tuple(runs[name]))
         for name, each in networks.items()
@@ -282,9 +291,10 @@ def _size(graph: Graph) -> tuple[int, int]:
     return totals.parameters, totals.macs
 
 
-def _told(name: str, r: int, repetitions: int, result: Repetition) -> str:
+def _told(name: str, r: int, repetitions: int, result: Repetition, *, kept: bool) -> str:
     accuracy = f"{100 * result.test_accuracy:.2f} % of the test part"
-    return f"{r + 1} of {repetitions}: {printable(name)}: {accuracy}, {result.seconds:.1f} s"
+    found = "found, not trained again: " if kept else ""
+    return f"{r + 1} of {repetitions}: {printable(name)}: {found}{accuracy}, {result.seconds:.1f} s"
 
 
 def lines(found: Comparison) -> Iterator[str]:
@@ -300,8 +310,8 @@ def lines(found: Comparison) -> Iterator[str]:
             yield f"  {printable(each.name):{width}}  {percents(each.less(first, 'test_accuracy'), signed=True)}"
     yield remark(found)
     if found.lectures:
-        heads = ["lectures", "test accuracy", "test loss"]
-        rows = [[name, f"{100 * a:.2f} %", f"{loss:.4f}"] for name, (a, loss) in found.lectures.items()]
+        heads = ["lectures", "parameters", "test accuracy", "test loss"]
+        rows = [[name, f"{n:,}", f"{100 * a:.2f} %", f"{loss:.4f}"] for name, (n, a, loss) in found.lectures.items()]
         yield from aligned([heads, *rows])
     yield from found.remarks
 

@@ -70,12 +70,14 @@ class Results:
         self._path = path
         self._lines: list[str] = []
         self._found: dict[str, Repetition] = {}
+        self._data: list[str | None] = []
         if path is not None and path.is_file():
             for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
                 self._read(number, line)
 
-    def __len__(self) -> int:
-        return len(self._found)
+    def opened(self, data: str) -> int:
+        """How often the test part of the pictures called `data` was looked at; lines that name none count."""
+        return sum(name in (data, None) for name in self._data)
 
     def __contains__(self, key: str) -> bool:
         return key in self._found
@@ -83,17 +85,18 @@ class Results:
     def __getitem__(self, key: str) -> Repetition:
         return self._found[key]
 
-    def add(self, key: str, network: str, result: Repetition) -> None:
+    def add(self, key: str, network: str, data: str, result: Repetition) -> None:
         """Keep `result`, on the disk, too."""
         self._found[key] = result
-        self._lines.append(json.dumps({"key": key, "network": network, **result.to_json()}))
+        self._data.append(data)
+        self._lines.append(json.dumps({"key": key, "network": network, "data": data, **result.to_json()}))
         if self._path is not None:
             write_atomic(self._path, "".join(f"{line}\n" for line in self._lines))
 
     def _read(self, number: int, line: str) -> None:
         try:
             data = json.loads(line)
-            key, _ = data.pop("key"), data.pop("network")
+            key, _, name = data.pop("key"), data.pop("network"), data.pop("data", None)
             result = Repetition.from_json(data)
             _ = result.test_accuracy, result.val_accuracy, result.seconds  # so that nonsense is found here
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
@@ -102,6 +105,7 @@ class Results:
                 "choose another --out"
             ) from error
         self._found[key] = result
+        self._data.append(name)
         self._lines.append(line)
 
 

@@ -84,6 +84,8 @@ def parse_space(said: Sequence[str], config: Config) -> dict[str, Range | Choice
         if not equals or not values.strip():
             raise UsageError(f"--search {text!r:.60}; expected NAME=LOW..HIGH or NAME=ONE|ANOTHER")
         if dots:
+            if _backwards(low, high):
+                raise UsageError(f"--search {text!r:.60}: the range is the wrong way round; the lower number is first")
             least, most = (_value(config, name, end) for end in (low, high))
             if not all(type(end) in (int, float) for end in (least, most)) or least >= most:
                 raise UsageError(f"--search {text!r:.60}; expected two numbers, the lower first")
@@ -94,6 +96,13 @@ def parse_space(said: Sequence[str], config: Config) -> dict[str, Range | Choice
                 raise UsageError(f"--search {text!r:.60}; expected NAME=LOW..HIGH or NAME=ONE|ANOTHER; --set fixes one")
             space[name] = Choice(choices)
     return space
+
+
+def _backwards(low: str, high: str) -> bool:
+    try:
+        return float(low) > float(high)
+    except ValueError:
+        return False
 
 
 def _value(config: Config, name: str, said: str) -> Any:

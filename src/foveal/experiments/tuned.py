@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 10  # trials in the text, the best first
+COUNTED = ("complete", "pruned")  # states of trials that are of a study's total, in the order they are listed
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Trial:
 
     Attributes
     ----------
-    state : ``"complete"``, ``"pruned"`` (given up when half of the others were better) or ``"fail"``.
+    state : ``"complete"``, ``"pruned"`` (given up when half of the others were better) or ``"fail"``, also of one whose
+        process was killed.
     accuracy : of the validation part, the best epoch's; None where nothing was reached.
     values : of the settings searched.
     """
@@ -42,7 +44,7 @@ class Tuning:
 
     Attributes
     ----------
-    trials : in the order they were begun.
+    trials : in the order they were begun, without those that are still running.
     best : of highest validation accuracy. `config` : the whole setting of it.
     validation, test : accuracy of the winner trained again from `seeds` other seeds.
     optimism : the best trial's validation accuracy less the mean test accuracy.
@@ -68,10 +70,14 @@ class Tuning:
         return "\n".join(lines(self))
 
     @property
+    def counted(self) -> list[Trial]:
+        """Trials that came to their end or were given up: those of the total."""
+        return [trial for trial in self.trials if trial.state in COUNTED]
+
+    @property
     def ranked(self) -> list[Trial]:
         """Trials that came to their end, the best first; then those given up, and those that failed."""
-        order = ("complete", "pruned")
-        states = {trial.number: order.index(trial.state) if trial.state in order else 2 for trial in self.trials}
+        states = {trial.number: COUNTED.index(trial.state) if trial.state in COUNTED else 2 for trial in self.trials}
         return sorted(self.trials, key=lambda trial: (states[trial.number], -(trial.accuracy or 0), trial.number))
 
     def plot(self) -> Figure:
@@ -79,7 +85,7 @@ class Tuning:
         import matplotlib.pyplot as plt
 
         figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
-        done = [trial for trial in self.trials if trial.accuracy is not None]
+        done = [trial for trial in self.counted if trial.accuracy is not None]
         for state, marker, colour in (("complete", "o", "#1668b0"), ("pruned", "x", "#8a8a8a")):
             those = [trial for trial in done if trial.state == state]
             values = [100 * (trial.accuracy or 0) for trial in those]
@@ -96,7 +102,7 @@ class Tuning:
             ax.axhspan(100 * self.test.low, 100 * self.test.high, color="#b5500b", alpha=0.12)
         reached = [value for value in steps if value]
         ax.set(xlabel="trial", ylabel="accuracy, %")
-        ax.set_ylim(bottom=max(0, min([*reached, 100 * self.test.mean]) - 10))
+        ax.set_ylim(max(0, min([*reached, 100 * self.test.mean]) - 10), min(101, ax.get_ylim()[1]))
         ax.locator_params(axis="x", integer=True)
         finish(ax)
         figure.suptitle(printable(self.name))
@@ -111,8 +117,10 @@ class Tuning:
 
 def lines(found: Tuning) -> Iterator[str]:
     """The winner, how far its validation score flattered, and the trials."""
-    states = [trial.state for trial in found.trials]
-    yield f"{printable(found.name)}: {plural(len(states), 'trial')}, {states.count('pruned')} given up early"
+    early = sum(trial.state == "pruned" for trial in found.counted)
+    failed = len(found.trials) - len(found.counted)
+    more = f", and {failed} that failed or whose process was killed" if failed else ""
+    yield f"{printable(found.name)}: {plural(len(found.counted), 'trial')}, {early} given up early{more}"
     for name, domain in found.space.items():
         yield f"  searched  {name}: {domain}"
     yield f"  best      trial {found.best.number}: {settings(found.best)}"

@@ -51,10 +51,10 @@ def finding(found: Tuning) -> str:
 
 def chart(found: Tuning) -> str:
     """Validation accuracy by trial as SVG, and the winner's mean on the test part as a line."""
-    done = [(trial, trial.accuracy) for trial in found.trials if trial.accuracy is not None]
+    done = [(trial, trial.accuracy) for trial in found.counted if trial.accuracy is not None]
     values = [*(accuracy for _, accuracy in done), found.test.mean]
     up = [tick for tick in nice_ticks(min(values), max(values)) if tick <= 1]
-    last = max(len(found.trials) - 1, 1)
+    last = max(1, *(trial.number for trial in found.counted))
     axes = Axes(440, 220, (-0.5, last + 0.5), (min(up[0], *values), max(up[-1], *values)))
     across = [(float(n), f"{n:.0f}") for n in nice_ticks(0, last) if n == int(n) and n <= last]
     parts = axes.frame(across, ticks(up), "trial", "validation accuracy")

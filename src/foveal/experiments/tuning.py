@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0  # seconds that tables may take to be made by another process
 OPENED = "test_opened."  # and a name of its own for every opening, so that two at once are both kept
-HEARTBEAT = 30  # seconds: a process that was killed is noticed after two of these, and its trial is not counted
+HEARTBEAT = 30  # seconds: a process that was killed is noticed after two of these, and its trial has failed
 
 
 def tune(
@@ -121,7 +121,8 @@ def _search(
         return _reached(history)
 
     def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        tell("trial", asdict(_trial(trial)) | {"of": trials})
+        done = len(study.get_trials(deepcopy=False, states=counted))
+        tell("trial", asdict(_trial(trial)) | {"done": done, "of": trials})
 
     if len(study.get_trials(states=counted)) < trials:
         most = 2 * trials  # of this process, or a network whose every training fails would be tried for ever
@@ -171,7 +172,7 @@ def _judged(
     return Tuning(
         name=study.study_name,
         space={name: str(domain) for name, domain in space.items()},
-        trials=tuple(_trial(trial) for trial in study.get_trials()),
+        trials=tuple(_trial(trial) for trial in study.get_trials() if trial.state.is_finished()),
         best=best,
         config=winner,
         seeds=seeds,
@@ -249,11 +250,24 @@ def _study(name: str, storage: Any, subject: dict[str, str]) -> optuna.Study:
     if known is None:
         study.set_user_attr("subject", subject)
     elif known != subject:
-        differs = ", ".join(key for key in subject if known.get(key) != subject[key])
+        differs = [key for key in subject if known.get(key) != subject[key]]
+        how = ", ".join(key + _changes(known.get(key), subject[key]) for key in differs)
         raise UsageError(
-            f"{printable(name)}: this study searched with another {differs}; give another --study, or that {differs}"
+            f"{printable(name)}: this study searched with another {how}; give another --study, or that "
+            f"{', '.join(differs)}"
         )
     return study
+
+
+def _changes(known: str | None, now: str) -> str:
+    """`` (epochs was 2, now 3)`` of two JSON objects; nothing of anything else."""
+    try:
+        before, after = json.loads(known or ""), json.loads(now)
+        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    except (ValueError, TypeError, AttributeError):  # a digest
+        return ""
+    changes = (f"{name} was {before.get(name, 'not there')}, now {after.get(name, 'not there')}" for name in names)
+    return f" ({printable('; '.join(changes), limit=300)})"
 
 
 def _opened(url: str) -> Any:

@@ -257,7 +257,7 @@ def _advice(training: Training) -> str:
     means = [f"a lower rate than lr = {highest}{now}, such as {float(highest) / 10:.3g}"]
     means += ["clip = 1"] if training.config.clip is None else []
     means += ["precision = f32"] if training.choices.precision == "bf16" else []
-    return f"Try {', or '.join(means)}; the last checkpoint, if any, is from before and sound"
+    return f"Try {', or '.join(means)}; the last checkpoint of this run, if there is one, is from before and sound"
 
 
 def _place(training: Training, loss: float, bad: Tensor) -> str:

@@ -65,14 +65,19 @@ def _sheet(heads: list[str], columns: list[tuple[Tensor, Tensor]], count: int, c
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     for i, (head, (x, y)) in enumerate(zip(heads, columns, strict=True)):
         left = GAP + i * across
-        draw.text((left, 2), head, fill=MUTED, font=font)
+        draw.text((left, 2), _spaced(head), fill=MUTED, font=font)
         for row in range(count):
             top = LINE + GAP + row * down
             small = Image.fromarray(_pixels(x[row]))
             sheet.paste(small.resize((factor * width, factor * height), Image.Resampling.NEAREST), (left, top))
             for line, name in enumerate(_names(y[row], classes)):
-                draw.text((left, top + high + line * (LINE - 2)), name, fill=INK, font=font)
+                draw.text((left, top + high + line * (LINE - 2)), _spaced(name), fill=INK, font=font)
     return np.asarray(sheet)
+
+
+def _spaced(text: str) -> str:
+    """`text` with spaces that are seen: one of this font is two pixels wide."""
+    return text.replace(" ", "  ")
 
 
 def _pixels(x: Tensor) -> Pixels:

@@ -17,6 +17,7 @@ from foveal.errors import DataError, UsageError
 from foveal.graph import Graph
 from foveal.runlog import Observer, RunLog
 from foveal.text import plural, printable
+from foveal.training.account import FORMAT
 from foveal.training.callbacks import Callback
 from foveal.training.checkpoint import kept_choices, read, tensors_of
 from foveal.training.config import Config
@@ -126,9 +127,15 @@ def _record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     try:
         record = json.loads(path.read_bytes())
-        if record["format"] == 1 and record.keys() >= {"graph", "config", "given", "data", "environment"}:
+        form = record["format"]
+        if type(form) is int and form > FORMAT:
+            raise UsageError(
+                f"{printable(path)}: this record has format {form!r:.40}, made by a newer Foveal; this one reads "
+                f"{FORMAT}: upgrade it"
+            )
+        if form == FORMAT and record.keys() >= {"graph", "config", "given", "data", "environment"}:
             return dict(record)
-        why = f"of format {record['format']!r:.40}"
+        why = "damaged"
     except OSError as error:
         why = str(error.strerror)
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -16,11 +16,12 @@ from torch import fx
 from foveal import machine, zoo
 from foveal.account import PICTURED
 from foveal.build import graph_of, weights_of
+from foveal.bundle import MAIN
 from foveal.datasets import DATASETS, PictureSet, load
 from foveal.datasets.pictures import PARTS
 from foveal.datasets.shaping import shaped
-from foveal.errors import ShapeError, UsageError
-from foveal.files import locked, write_atomic
+from foveal.errors import OutputError, ShapeError, UsageError
+from foveal.files import explain, locked, write_atomic
 from foveal.graph import Graph
 from foveal.networks import read_network
 from foveal.report.card import training_card
@@ -42,6 +43,10 @@ from foveal.training.state import Training
 from foveal.weights import serialize
 
 CHECKPOINT, RECORD, RESULT = "checkpoint.safetensors", "run.json", "result.json"
+PAGE, BUNDLE, WEIGHTS = "report.html", "bundle", "weights.safetensors"
+_LEFT = (
+    CHECKPOINT, RECORD, PAGE, WEIGHTS, f"{BUNDLE}/{MAIN}", f"{BUNDLE}/README.md", f"{BUNDLE}/model-*.safetensors",
+)  # fmt: skip
 
 
 def train_from_scratch(
@@ -62,6 +67,9 @@ def train_from_scratch(
     observer: Observer | None = None,
 ) -> Run:
     """Train a network whose weights are drawn at random, and account for it.
+
+    What `out` holds stays as it was until data, network and config are found to fit together, and into memory. A
+    finished run is then removed, so that a folder is always of one run.
 
     Parameters
     ----------
@@ -104,7 +112,8 @@ def train_from_scratch(
                 observer("note", {"text": f"the run in {printable(folder)} is finished; nothing was changed"})
             return Run(folder, result)
         resume = _goes_on(folder, resume, world)
-        with RunLog(folder / "log.jsonl" if world.rank == 0 else Path(os.devnull), observer, goes_on=resume) as log:
+        path = folder / "log.jsonl" if world.rank == 0 else Path(os.devnull)
+        with RunLog(path, observer, goes_on=resume, held=True) as log:
             with log.stage("data"):
                 pictures = pictures_for(
                     data, graph.input_shape, test=test, validation=validation, group_by=group_by, seed=config.seed,
@@ -115,13 +124,13 @@ def train_from_scratch(
             for note in pictures.notes:
                 log("note", text=note)
             graph = _with_classes(network, graph, pictures)
-            kept = _Kept(folder, graph, pictures, given, command or f"foveal train {printable(named)}", resume)
+            kept = _Kept(folder, graph, pictures, given, command or f"foveal train {printable(named)}", resume, log)
             with log.stage("training"):
                 history = fit(
                     graph, pictures, config, resume=folder / CHECKPOINT if resume else None, world=world,
                     callbacks=[Budget(budget), Alarms(log), Checkpointing(folder / CHECKPOINT), Progress(log), kept],
                 )  # fmt: skip
-            return kept.finish(history, log)
+            return kept.finish(history)
 
 
 class Budget(Callback):
@@ -151,16 +160,17 @@ class _Kept(Callback):
     """What a run leaves in its folder: run.json before the first step, everything else after the last."""
 
     def __init__(
-        self, folder: Path, graph: Graph, data: PictureSet, given: Mapping[str, Any], command: str, goes_on: bool
-    ) -> None:
+        self, folder: Path, graph: Graph, data: PictureSet, given: Mapping[str, Any], command: str, goes_on: bool,
+        log: RunLog,
+    ) -> None:  # fmt: skip
         self._folder, self._graph, self._data, self._given, self._command = folder, graph, data, given, command
-        self._goes_on = goes_on
+        self._goes_on, self._log = goes_on, log
 
     def begin(self, training: Training) -> None:
         self._writes = training.world.rank == 0
-        if self._writes and not self._goes_on:  # only now: an option that is refused must not cost an earlier run
-            for left in (CHECKPOINT, RECORD, RESULT):
-                (self._folder / left).unlink(missing_ok=True)
+        self._log.start()  # only now: what is refused must not cost an earlier run
+        if self._writes and not self._goes_on:
+            _clear(self._folder)
         self._record = record(training, self._graph, self._given, self._folder, self._command)
         before = content_of(self._folder / RECORD) if self._goes_on else {}
         if all(before.get(key) == _plain(self._record[key]) for key in ("config", "given")):
@@ -174,9 +184,9 @@ class _Kept(Callback):
     def end(self, training: Training) -> None:
         self._val_logits, self._test_logits = training.logits(self._data.val), training.logits(self._data.test)
 
-    def finish(self, history: History, log: RunLog) -> Run:
+    def finish(self, history: History) -> Run:
         """Open the test part, and write what is to be said."""
-        module = history.module
+        module, log = history.module, self._log
         assert isinstance(module, fx.GraphModule)
         with log.stage("test"):
             account = Account(
@@ -186,13 +196,13 @@ class _Kept(Callback):
             result = account.to_json(log.seconds, log.total)
         if self._writes:
             with log.stage("write"):
-                write_atomic(self._folder / "report.html", render_training(result, self._pictures(account)))
+                write_atomic(self._folder / PAGE, render_training(result, self._pictures(account)))
                 if result["bundle"]:
-                    account.bundle(result).save(self._folder / "bundle", training_card(result))
+                    account.bundle(result).save(self._folder / BUNDLE, training_card(result))
                 else:
-                    write_atomic(self._folder / "weights.safetensors", serialize(account.weights))
+                    write_atomic(self._folder / WEIGHTS, serialize(account.weights))
                 write_atomic(self._folder / RESULT, json.dumps(result, indent=1))
-            log("done", accuracy=result["test"]["accuracy"], report=str(self._folder / "report.html"))
+            log("done", accuracy=result["test"]["accuracy"], report=str(self._folder / PAGE))
         return Run(self._folder, result)
 
     def _pictures(self, account: Account) -> dict[str, bytes]:
@@ -242,6 +252,20 @@ def _goes_on(folder: Path, resume: bool, world: World) -> bool:
         )
     world.wait()
     return resume
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a finished run left, and nothing else that lies there; last what tells that there was one."""
+    if not (folder / RESULT).exists():
+        return
+    try:
+        for left in (path for pattern in _LEFT for path in folder.glob(pattern)):
+            left.unlink()
+        with contextlib.suppress(OSError):  # none, or files of the user's in it
+            (folder / BUNDLE).rmdir()
+        (folder / RESULT).unlink()
+    except OSError as error:
+        raise OutputError(explain(folder, error)) from error
 
 
 def network_and_pictures(
