@@ -29,14 +29,14 @@ def resident() -> int:
 
 def kept_and_given_back() -> None:
     before = faults()
-    assert before > 50_000  # the larger of the two; the other the allocator keeps by itself
+    assert before > 100  # 90,000 of 4 KiB; where the system gives large pages, few
     with pytest.raises(KeyboardInterrupt), kept_memory():
         faults()
         assert faults() < before / 5
         held = resident()
         raise KeyboardInterrupt
     assert held - resident() > 40_000_000
-    assert faults() > 3_000
+    assert faults() > before / 2
 
 
 def another_allocator() -> None:
