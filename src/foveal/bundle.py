@@ -24,7 +24,7 @@ from foveal.text import printable
 from foveal.weights import Weights, load_weights, serialize
 
 FORMAT = 1
-MAIN = "bundle.json"
+MAIN, CARD = "bundle.json", "README.md"
 _WEIGHTS_NAME = re.compile(r"model-[0-9a-f]{8}\.safetensors")
 _LARGEST = 512 * 1024**2  # bytes of JSON; a bundle of a million training photos stays below
 _MOST_VALUES = 2**30  # in all weights, and in one layer's output for one photo
@@ -70,9 +70,9 @@ class Bundle:
         name = f"model-{sha256[:8]}.safetensors"
         with locked(folder):
             write_atomic(folder / name, content)
-            write_atomic(folder / "README.md", card)
+            write_atomic(folder / CARD, card)
             write_atomic(folder / MAIN, json.dumps(self._to_json({"file": name, "sha256": sha256}), indent=1))
-            for other in folder.glob("model-*.safetensors"):
+            for other in _models(folder):
                 if other.name != name:
                     with contextlib.suppress(OSError):
                         other.unlink()
@@ -93,6 +93,22 @@ class Bundle:
             "provenance": self.provenance,
         }
         return data | {"checksum": _checksum(data)}
+
+
+def remove_bundle(folder: Path) -> None:
+    """Remove what `Bundle.save` wrote, if it did, and the folder where nothing else lies in it; OSError if that fails.
+
+    ``bundle.json`` goes first: from then on there is no bundle, and never half of one.
+    """
+    for left in (folder / MAIN, folder / CARD, *_models(folder)):
+        left.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # none, or files of the user's in it
+        folder.rmdir()
+
+
+def _models(folder: Path) -> list[Path]:
+    """The weights of bundles in `folder`; a file of the user's has another name."""
+    return [path for path in folder.glob("model-*.safetensors") if _WEIGHTS_NAME.fullmatch(path.name)]
 
 
 def load_bundle(folder: Path) -> Bundle:

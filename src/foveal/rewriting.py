@@ -109,7 +109,7 @@ def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Gr
     nodes = (
         replace(
             node,
-            op=replace(node.op, bias=True) if node.name in folded.values() else node.op,  # type: ignore[call-arg]
+            op=replace(node.op, bias=True) if node.name in folded.values() else node.op,  # type: ignore[call-arg]  # Conv or Dense
             inputs=_renamed(node.inputs, folded),
         )
         for node in graph.nodes

@@ -19,7 +19,7 @@ from foveal import notation
 from foveal.datasets.pictures import Pictures, PictureSet
 from foveal.errors import TrainingError, WeightsError
 from foveal.training.callbacks import Callback
-from foveal.training.checkpoint import Checkpointing, kept_choices, peek, read, restore, save
+from foveal.training.checkpoint import Checkpointing, kept_choices, read, restore, save
 from foveal.training.choices import Choices
 from foveal.training.config import Config
 from foveal.training.history import TIMED, History
@@ -120,7 +120,7 @@ def test_a_stop_is_kept(file: Path, digits: PictureSet) -> None:
 
     config = replace(EVERY_STEP, checkpoint_every=1e6)
     whole = fit(DROPPING, digits, config, callbacks=[Stop(), Checkpointing(file)])
-    assert (peek(file)["epoch"], peek(file)["step"], whole.stopped) == (1, 2, "that will do")
+    assert (read(file).state["epoch"], read(file).state["step"], whole.stopped) == (1, 2, "that will do")
     assert_same(fit(DROPPING, digits, config, resume=file), whole)
 
 
@@ -152,7 +152,7 @@ def test_what_the_probe_chose_is_kept(file: Path, digits: PictureSet, monkeypatc
     save(Training(DROPPING, digits, config, choices=Choices(layout="contiguous", precision="f32")), file)
     monkeypatch.setattr("foveal.training.state.choose", lambda *given: pytest.fail("the probe ran again"))
     fit(DROPPING, digits, config, callbacks=[Checkpointing(file)], resume=file)
-    assert peek(file)["choices"]["layout"] == "contiguous"
+    assert read(file).state["choices"]["layout"] == "contiguous"
 
 
 def test_elsewhere_it_goes_on_and_says_so(file: Path, digits: PictureSet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ def test_a_full_disk_leaves_the_last_one_and_the_training_alone(
     flush = os.fsync
 
     def full(number: int) -> None:
-        if peek(file)["step"] == 2:
+        if read(file).state["step"] == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         flush(number)
 
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_the_last_one_and_the_training_alone(
         f"no checkpoint was written: {file}: the disk is full; free some space or choose another --out"
     ]
     assert [path.name for path in file.parent.iterdir()] == [file.name]
-    assert (peek(file)["epoch"], peek(file)["step"]) == (0, 2)
+    assert (read(file).state["epoch"], read(file).state["step"]) == (0, 2)
     monkeypatch.undo()
     resumed = fit(DROPPING, digits, EVERY_STEP, resume=file)
     resumed.notes = history.notes
@@ -253,7 +253,7 @@ def test_what_is_no_number_is_not_kept(file: Path, digits: PictureSet) -> None:
 
     with pytest.raises(TrainingError):
         fit(DROPPING, digits, EVERY_STEP, callbacks=[Poison(), Checkpointing(file)])
-    assert peek(file)["step"] == 3
+    assert read(file).state["step"] == 3
 
 
 def test_the_file_is_tensors_and_json(file: Path, digits: PictureSet) -> None:

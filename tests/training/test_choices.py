@@ -125,7 +125,7 @@ def test_module_and_random_numbers_stay_as_they_are() -> None:
     state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     before = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
     found = choose(module, EXAMPLE, Config(), CPU)
-    propose_batch(module, EXAMPLE, found, lambda size: True)
+    propose_batch(module, EXAMPLE, found)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (str(np.random.get_state()), random.getstate()) == before[1:]
     assert not module.training
@@ -135,11 +135,9 @@ def test_module_and_random_numbers_stay_as_they_are() -> None:
 
 
 def test_the_batch_that_trains_most_pictures_a_second(clock: Clock) -> None:
-    example = torch.randn(200, 3, 8, 8), torch.arange(200) % 4
-    way = Choices("contiguous", "f32")
-
-    def proposed(cost: Callable[[int], float], most: int = 1000) -> int:
-        return propose_batch(Timed(clock, lambda _, rows: cost(rows)), example, way, lambda size: size <= most)
+    def proposed(cost: Callable[[int], float], most: int = 200) -> int:
+        example = torch.randn(most, 3, 8, 8), torch.arange(most) % 4
+        return propose_batch(Timed(clock, lambda _, rows: cost(rows)), example, Choices("contiguous", "f32"))
 
     assert proposed(lambda rows: 1 + rows / 10) == 128  # of calls that cost something, the largest there is
     assert proposed(lambda rows: 1 + rows / 10, most=40) == 32

@@ -194,11 +194,12 @@ def test_a_run_that_fails_leaves_nothing_of_the_finished_one_before_it(digits: P
     flat = "8x8x1 > flatten > dense 10"
     once = replace(QUICK, epochs=1)
     train_from_scratch(digits, flat, tmp_path, config=once)
-    for mine in ("weights.txt", "bundle/notes.txt"):
+    own = {"weights.txt", "bundle/notes.txt", "bundle/model-mine.safetensors"}
+    for mine in own:
         (tmp_path / mine).write_text("mine")
     with pytest.raises(TrainingError, match="the loss is NaN"):
         train_from_scratch(digits, flat, tmp_path, config=replace(once, optimizer="sgd", lr=1e30))
-    assert set(content(tmp_path)) == {"run.json", "log.jsonl", "weights.txt", "bundle/notes.txt"}
+    assert set(content(tmp_path)) == {"run.json", "log.jsonl", *own}
     assert json.loads((tmp_path / "run.json").read_text())["config"]["lr"] == 1e30
     assert [line["event"] for line in log(tmp_path)][-1] == "stopped"
 

@@ -141,12 +141,6 @@ class Checkpoint:
         return {key.partition("/")[2]: tensor for key, tensor in self.tensors.items() if key.startswith(f"{name}/")}
 
 
-def peek(path: Path) -> dict[str, Any]:
-    """The plain values of a checkpoint; WeightsError where it is none, or of a newer Foveal."""
-    with _opened(path) as file:
-        return _parsed(path, file)
-
-
 def read(path: Path) -> Checkpoint:
     """The content of a checkpoint; WeightsError where it is none, damaged, or of a newer Foveal."""
     with _opened(path) as file:

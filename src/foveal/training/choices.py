@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,24 +87,18 @@ def choose(module: nn.Module, example: tuple[Tensor, Tensor], config: Config, de
     return Choices(best.layout, best.precision, {way.name: round(way.least, 6) for way in able})
 
 
-def propose_batch(
-    module: nn.Module, example: tuple[Tensor, Tensor], choices: Choices, fits: Callable[[int], bool]
-) -> int:
+def propose_batch(module: nn.Module, example: tuple[Tensor, Tensor], choices: Choices) -> int:
     """The power of two of pictures a step, up to those of `example`, that trains the most pictures a second.
 
     Of those within 5 % of the most it is the smallest: more steps an epoch. `module` and random numbers stay as they
     are.
-
-    Parameters
-    ----------
-    fits : whether there is memory for so many.
     """
     x, y = example
     rates: dict[int, float] = {}
     with _undisturbed(x.device):
         copied = copy.deepcopy(module).train()
         size = LEAST
-        while size <= len(y) and fits(size):
+        while size <= len(y):
             way = _Way(copied, choices.layout, choices.precision)
             for _ in range(4):
                 way.step(x[:size], y[:size])
@@ -139,7 +133,7 @@ class _Way:
             logits = self.module(x)
         loss = F.cross_entropy(logits.float(), y)
         self.module.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
         self.seconds.append(time.perf_counter() - began)

@@ -46,8 +46,8 @@ def joined_batch_norm(
     if running_mean is not None and running_var is not None:
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_((var * count / (count - 1)).to(running_var.dtype), momentum)
-    y: Tensor = _Normalized.apply(input, weight, bias, mean, var, count, eps)  # type: ignore[no-untyped-call]
-    return y
+    apply: Callable[..., Tensor] = _Normalized.apply  # torch has no types here
+    return apply(input, weight, bias, mean, var, count, eps)
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -103,7 +103,7 @@ def step(training: Training, rows: Tensor) -> None:
     loss = training.loss_of(logits, target, len(rows))
     check_loss(training, loss, x)
     training.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
     if config.clip is not None:
         nn.utils.clip_grad_norm_(training.module.parameters(), config.clip)
     training.optimizer.step()

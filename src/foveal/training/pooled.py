@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -53,7 +54,8 @@ class PooledConv(nn.Module):
         with torch.autocast(device, enabled=False):
             patches = self._patches(x.to(dtype))
             flat = patches.flatten(0, 2).flatten(1)
-            y: Tensor = LargestCell.apply(self._laid().to(dtype), flat, self.bias)  # type: ignore[no-untyped-call]
+            largest: Callable[..., Tensor] = LargestCell.apply  # torch has no types here
+            y = largest(self._laid().to(dtype), flat, self.bias)
         return y.view(len(self.weight), *patches.shape[3:]).movedim(3, 0)
 
     def _patches(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import fx
 from foveal import machine, zoo
 from foveal.account import PICTURED
 from foveal.build import graph_of, weights_of
-from foveal.bundle import MAIN
+from foveal.bundle import remove_bundle
 from foveal.datasets import DATASETS, PictureSet, load
 from foveal.datasets.pictures import PARTS
 from foveal.datasets.shaping import shaped
@@ -44,9 +44,6 @@ from foveal.weights import serialize
 
 CHECKPOINT, RECORD, RESULT = "checkpoint.safetensors", "run.json", "result.json"
 PAGE, BUNDLE, WEIGHTS = "report.html", "bundle", "weights.safetensors"
-_LEFT = (
-    CHECKPOINT, RECORD, PAGE, WEIGHTS, f"{BUNDLE}/{MAIN}", f"{BUNDLE}/README.md", f"{BUNDLE}/model-*.safetensors",
-)  # fmt: skip
 
 
 def train_from_scratch(
@@ -259,11 +256,9 @@ def _clear(folder: Path) -> None:
     if not (folder / RESULT).exists():
         return
     try:
-        for left in (path for pattern in _LEFT for path in folder.glob(pattern)):
-            left.unlink()
-        with contextlib.suppress(OSError):  # none, or files of the user's in it
-            (folder / BUNDLE).rmdir()
-        (folder / RESULT).unlink()
+        remove_bundle(folder / BUNDLE)
+        for left in (CHECKPOINT, RECORD, PAGE, WEIGHTS, RESULT):
+            (folder / left).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(explain(folder, error)) from error
 

@@ -77,12 +77,12 @@ class Training:
         self._mean, self._std = (self._channels(each) for each in (data.mean, data.std))
         self._x, self._y = self._held(data.train)
         self.graph = _checked(network, data, config) if isinstance(network, Graph) else None
-        self.module = self._placed(self.graph or network)
+        few, _ = self.prepared(torch.arange(min(len(self._y) // self.steps, 2)), augmented=False)
+        self.module = self._placed(self.graph or network, few)
         self.choices = self.world.agreed(choices or self._chosen())
         lay(self.module, self.choices.layout)
         self._layout = LAYOUTS[self.choices.layout]
         self.optimizer = make_optimizer(self.module, config)
-        few, _ = self.prepared(torch.arange(min(len(self._y), 2)), augmented=False)
         self.compute = self.world.joined(self.module, few)
         self.schedule = Schedule(self.optimizer, config, self.steps)
         self.averaged = Averaged(self.module, config.ema) if config.ema is not None else None
@@ -92,8 +92,8 @@ class Training:
         self.sums, self.seconds = torch.zeros(3, dtype=torch.float64, device=self.device), 0.0
         self.stop: str | None = None
 
-    def _placed(self, network: Graph | nn.Module) -> nn.Module:
-        """The module on its device, once it is known to fit into memory and to take the pictures."""
+    def _placed(self, network: Graph | nn.Module, few: Tensor) -> nn.Module:
+        """The module on its device, once it is known to fit into memory and to take pictures, such as `few`."""
         if isinstance(network, Graph):
             check_fits(for_training(network), network.name, self.config, self.world)
             module = _built(network, self.config.seed)
@@ -101,7 +101,6 @@ class Training:
             raise UsageError(f"dropout = {self.config.dropout}: for graphs; in a module of PyTorch, set its own")
         else:
             module = network
-        few, _ = self.prepared(torch.arange(min(len(self._y) // self.steps, 2)), augmented=False)
         activations = dry_run(module.to(self.device), few, len(self.data.classes))
         if module is network:
             check_fits(module, type(module).__name__, self.config, self.world, activations=activations)
@@ -268,7 +267,7 @@ def _sized(
         most = fitting_batch(network, config, world, min(LARGEST_TRIED, len(data.train)))
         trial = Training(network, data, replace(config, batch_size=most), choices=choices, world=world)
         example = trial.prepared(torch.arange(most // world.size or 1))
-        size = propose_batch(trial.module, example, trial.choices, lambda size: True) * world.size
+        size = propose_batch(trial.module, example, trial.choices) * world.size
         choices = replace(trial.choices, batch_size=world.agreed(size))
     return replace(config, batch_size=choices.batch_size or 1), choices
 
